@@ -1,0 +1,51 @@
+/* conv_columns.c: gathering columns (im2col) a panel at a time. */
+#include "conv.h"
+#include <string.h>
+
+void am_panel_find(const am_job *j, int n, long p, am_panel *panel)
+{
+    const long plane = (long)j->gh * j->gw, all = plane * n;
+    long at = p * AM_NR, end = at + AM_NR < all ? at + AM_NR : all;
+    panel->runs = 0;
+    for (int first = 0; at < end; panel->runs++) {
+        int image = (int)(at / plane), y = (int)(at % plane) / j->gw, x = (int)(at % plane) % j->gw;
+        int count = end - at < j->gw - x ? (int)(end - at) : j->gw - x;
+        panel->run[panel->runs] = (am_run){first, count, image, y, x};
+        first += count;
+        at += count;
+    }
+}
+
+static void clear(float *to, size_t step, size_t count)
+{
+    for (size_t k = 0; k < count; k++) memset(to + k * step, 0, AM_NR * sizeof(float));
+}
+
+void am_columns(const am_job *j, const am_panel *panel, const float *source, size_t sample, int first, int last,
+                float *to, size_t step)
+{
+    const size_t plane = (size_t)j->sh * (size_t)j->sw, stride = (size_t)j->taps * step;
+    const int channels = last - first;
+    const am_run *end = panel->run + panel->runs;
+    if (!panel->runs || end[-1].first + end[-1].count < AM_NR) clear(to, step, (size_t)channels * (size_t)j->taps);
+    for (const am_run *r = panel->run; r < end; r++)
+        for (int t = 0; t < j->taps; t++) {
+            const int y = r->y * j->step + j->tap[t].dy, x = r->x * j->step + j->tap[t].dx;
+            int a = 0, b = r->count;            /* columns a .. b-1 of the run meet the source */
+            while (a < b && x + a * j->step < 0) a++;
+            while (b > a && x + (b - 1) * j->step >= j->sw) b--;
+            if (y < 0 || y >= j->sh) a = b = r->count;
+            const ptrdiff_t at = (ptrdiff_t)y * j->sw + x;
+            const float *from = source + (size_t)r->image * sample + (size_t)first * plane;
+            float *row = to + (size_t)t * step + r->first;
+            if (a == 0 && b == AM_NR && j->step == 1)
+                for (int c = 0; c < channels; c++, from += plane, row += stride)
+                    memcpy(row, from + at, AM_NR * sizeof(float));
+            else
+                for (int c = 0; c < channels; c++, from += plane, row += stride) {
+                    for (int i = 0; i < a; i++) row[i] = 0;
+                    for (int i = a; i < b; i++) row[i] = from[at + (ptrdiff_t)i * j->step];
+                    for (int i = b; i < r->count; i++) row[i] = 0;
+                }
+        }
+}

@@ -1,0 +1,125 @@
+/* conv.c: the convolution's slots: which of the two roads, and where their memory lies.
+ *
+ * Scratch: the padded scale and shift, a line of zeros, then whatever the road needs.
+ * The partial sums that a forward pass may leave for the norm are described in norm.c. */
+#include "simd.h"
+#include "vec.h"
+
+static size_t conv_prepared(am_backend *be, const am_conv *k)
+{
+    (void)be;
+    const conv_plan *p = conv_plan_of(k);
+    return p->winograd ? 2 * winograd_points(p) : gather_weights_forward(p) + gather_weights_back(p);
+}
+
+static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prepared)
+{
+    if (conv_plan_of(k)->winograd) winograd_prepare_go(am_simd_team(be), k, w.p, prepared.p);
+    else gather_prepare_go(am_simd_team(be), k, w.p, prepared.p);
+}
+
+/* What both roads keep at the start of the scratch. */
+static size_t conv_head(const am_conv *k)
+{
+    size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
+    return (2 + SPAN) * widest;
+}
+
+static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
+{
+    int threads = be->threads;
+    size_t most = 0;
+#define AT_LEAST(floats) do { size_t f_ = (floats); if (f_ > most) most = f_; } while (0)
+    if (conv_plan_of(k)->winograd) {
+        winograd g = winograd_make(k, n, 1, 0);
+        AT_LEAST(winograd_room(&g, threads));
+        if (back) {
+            g = winograd_make(k, n, 1, 1);
+            AT_LEAST(winograd_room(&g, threads));
+            winograd_grad s = winograd_grad_make(k, n);
+            AT_LEAST(winograd_grad_room(&s, threads));
+        }
+    } else {
+        AT_LEAST(gather_forward(k, n, 1).worker_room * (size_t)threads);
+        if (back) {
+            for (int phase = 0; phase < k->stride * k->stride; phase++)
+                AT_LEAST(gather_back(k, n, phase / k->stride, phase % k->stride).worker_room * (size_t)threads);
+            gather_grad s = gather_grad_make(k, n);
+            AT_LEAST(gather_grad_room(&s, threads));
+        }
+    }
+#undef AT_LEAST
+    return conv_head(k) + most;
+}
+
+static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared, am_dev scratch,
+                 const am_post *post, am_dev y)
+{
+    if (am_cpu_stopped(be)) return;
+    (void)w;
+    am_shape out = conv_out(k, n);
+    int padded = am_simd_channels(k->filters), groups = 1;
+    size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
+    float *room = scratch.p + conv_head(k);
+    finish e = {.act = AM_LINEAR};
+    if (post) {
+        e = (finish){.scale = finish_padded(scratch.p, post->scale, k->filters, padded),
+                     .shift = finish_padded(scratch.p + widest, post->shift, k->filters, padded),
+                     .residual = elems(post->residual), .keep = 1, .act = post->act};
+        if (am_is(post->stats)) {
+            groups = post->groups > 0 ? post->groups : 1;
+            e.sums = norm_partial_sums(out, groups, post->stats);
+        }
+    }
+    if (conv_plan_of(k)->winograd) {
+        winograd g = winograd_make(k, n, groups, 0);
+        elem *zeros = (elem *)(void *)(scratch.p + 2 * widest);
+        memset(zeros, 0, SPAN * (size_t)g.x_pixel * sizeof *zeros);
+        g.x = elems(x), g.y = elems(y), g.zeros = zeros, g.points = prepared.p, g.finish = e, g.room = room;
+        winograd_go(am_simd_team(be), &g);
+        if (e.sums) norm_sums_are_left(post->stats, g.runs);
+    } else {
+        gather g = gather_forward(k, n, groups);
+        g.x = x.p, g.y = y.p, g.weights = prepared.p, g.finish = e, g.room = room;
+        if (g.to.one || g.to.pixel % W) g.finish.sums = NULL;
+        gather_go(am_simd_team(be), &g);
+        if (g.finish.sums) norm_sums_are_left(post->stats, g.runs);
+    }
+}
+
+static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared, am_dev dy,
+                      am_dev scratch, am_grad dx, am_grad dw)
+{
+    if (am_cpu_stopped(be)) return;
+    (void)w;
+    const conv_plan *p = conv_plan_of(k);
+    am_team *team = am_simd_team(be);
+    size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
+    float *room = scratch.p + conv_head(k);
+    elem *zeros = (elem *)(void *)(scratch.p + 2 * widest);
+    memset(zeros, 0, SPAN * widest * sizeof *zeros);
+    finish e = {.residual = dx.beta == 0 ? NULL : elems(dx.d), .keep = dx.beta, .act = AM_LINEAR};
+    if (am_is(dx.d) && p->winograd) {
+        winograd g = winograd_make(k, n, 1, 1);
+        g.x = elems(dy), g.y = elems(dx.d), g.zeros = zeros, g.finish = e, g.room = room;
+        g.points = prepared.p + winograd_points(p);
+        winograd_go(team, &g);
+    } else if (am_is(dx.d)) {
+        const float *weights = prepared.p + gather_weights_forward(p);
+        for (int phase = 0; phase < k->stride * k->stride; phase++) {
+            gather g = gather_back(k, n, phase / k->stride, phase % k->stride);
+            g.x = dy.p, g.y = dx.d.p, g.weights = weights, g.finish = e, g.room = room;
+            if (g.runs > 0) gather_go(team, &g);
+            weights += (size_t)g.blocks * (size_t)gather_depth(&g) * (size_t)g.columns;
+        }
+    }
+    if (am_is(dw.d) && p->winograd) {
+        winograd_grad s = winograd_grad_make(k, n);
+        s.g.x = elems(x), s.g.zeros = zeros, s.dy = elems(dy), s.dw = dw.d.p, s.beta = dw.beta;
+        winograd_grad_go(team, &s, room);
+    } else if (am_is(dw.d)) {
+        gather_grad s = gather_grad_make(k, n);
+        s.g.x = x.p, s.dy = dy.p, s.dw = dw.d.p, s.beta = dw.beta;
+        gather_grad_go(team, &s, room);
+    }
+}

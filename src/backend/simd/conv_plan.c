@@ -1,0 +1,69 @@
+/* conv_plan.c: what is decided once per convolution: how groups are merged, which algorithm, how
+ * its weights lie.
+ *
+ * Groups narrower than a vector (ResNeXt: 4 channels) would leave lanes idle, so neighbouring
+ * groups are merged until a block of channels is a multiple of 16 on both sides; the weights
+ * between groups that were not neighbours in the definition are zero.  Where no number of groups
+ * gives such a block, all become one.  A convolution without groups is one block, and there the
+ * block is the pixel with its padding. */
+#include "simd.h"
+#include "vec.h"
+
+typedef struct conv_plan {
+    int blocks;                 /* groups after merging */
+    int c, f;                   /* channels of a block, with padding: in, out */
+    int taps;                   /* size * size */
+    int winograd;               /* stride 1, 3x3, maps that fill the tiles well enough */
+} conv_plan;
+
+static const conv_plan *conv_plan_of(const am_conv *k) { return k->plan; }
+
+static am_shape conv_in(const am_conv *k, int n) { return (am_shape){n, k->c, k->h, k->w}; }
+static am_shape conv_out(const am_conv *k, int n) { return (am_shape){n, k->filters, k->oh, k->ow}; }
+
+static int suits_winograd(const am_conv *k, const conv_plan *p)
+{
+    if (k->size != 3 || k->stride != 1 || k->pad > 2 || p->c % 16 || p->f % 16) return 0;
+    int covered = am_simd_up(k->oh, 4) * am_simd_up(k->ow, 4);
+    int back = am_simd_up(k->h, 4) * am_simd_up(k->w, 4);
+    return k->h * k->w > 1 && k->oh * k->ow > 1 && covered <= 2 * k->oh * k->ow && back <= 2 * k->h * k->w;
+}
+
+static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err *err)
+{
+    (void)be;
+    k->plan = NULL;
+    if (k->groups < 1 || k->c % k->groups || k->filters % k->groups)
+        return am_fail(err, AM_EINPUT, where, "%d groups do not divide %d channels into %d filters; both must be multiples",
+                       k->groups, k->c, k->filters);
+    if (k->size < 1 || k->stride < 1 || k->pad < 0 || k->oh < 1 || k->ow < 1)
+        return am_fail(err, AM_EINPUT, where, "a window of %d with stride %d and padding %d makes nothing of %dx%d pixels",
+                       k->size, k->stride, k->pad, k->w, k->h);
+    conv_plan *p = calloc(1, sizeof *p);
+    if (!p) return am_fail(err, AM_ENOMEM, where, "no memory for a convolution's plan");
+    int c = k->c / k->groups, f = k->filters / k->groups, merge = 1;
+    while (merge < k->groups && (k->groups % merge || merge * c % 16 || merge * f % 16)) merge++;
+    p->blocks = k->groups / merge;
+    p->c = p->blocks > 1 ? merge * c : am_simd_channels(k->c);
+    p->f = p->blocks > 1 ? merge * f : am_simd_channels(k->filters);
+    p->taps = k->size * k->size;
+    p->winograd = suits_winograd(k, p);
+    k->plan = p;
+    return AM_OK;
+}
+
+static void conv_plan_drop(am_backend *be, am_conv *k)
+{
+    (void)be;
+    free(k->plan);
+    k->plan = NULL;
+}
+
+/* The weight of filter o for channel i, both counted in merged blocks with padding; 0 where there is none. */
+INLINE float conv_weight(const am_conv *k, const conv_plan *p, const float *w, int o, int i, int tap)
+{
+    int c = k->c / k->groups, f = k->filters / k->groups;
+    int group = o / f;
+    if (o >= k->filters || i < group * c || i >= (group + 1) * c) return 0;
+    return w[((size_t)o * (size_t)c + (size_t)(i - group * c)) * (size_t)p->taps + (size_t)tap];
+}

@@ -1,0 +1,284 @@
+/* gather.c: every other convolution, as a matrix product over gathered pixels, forward and for the
+ * gradient of the input.
+ *
+ * For a few dozen result pixels the source pixels under the taps are copied side by side into a
+ * matrix A[pixel][tap][c] that stays in the second cache (in NHWC a copy is a long straight one),
+ * and multiplied with the weights B[tap][c][f].  The whole column matrix never exists.
+ *
+ * The gradient of the input of a convolution with stride s falls into s * s phases: the input
+ * pixels y = s * j + p see just the taps k = k0 + s * t with k0 = (p + pad) mod s, on the output
+ * rows j + (p + pad - k0) / s - t.  So a phase is a gather of its own with fewer taps, every input
+ * pixel is written once, and nothing is scattered. */
+#include "simd.h"
+#include "vec.h"
+
+/* A set of pixels: an activation as the gather sees it. */
+typedef struct pixels {
+    int h, w, channels, pixel;  /* pixel: numbers from one to the next */
+    int one;                    /* one pixel: rows of float without padding */
+    size_t sample;              /* numbers from sample to sample */
+} pixels;
+
+typedef struct gather {
+    int blocks, c, f;           /* merged groups; channels of a block: source, result */
+    int columns;                /* f rounded up to whole vectors */
+    pixels from, to;
+    int n, groups;
+    int grid_h, grid_w;         /* result pixels of a sample */
+    int step, turn;             /* source row = step * j + start_y + turn * tap */
+    int start_y, start_x, taps_y, taps_x;
+    int to_step, to_y, to_x;    /* result row = to_step * j + to_y */
+    const void *x;
+    void *y;
+    const float *weights;       /* B of each block, packed */
+    finish finish;
+    int run, runs;
+    float *room;
+    size_t worker_room;
+} gather;
+
+static pixels pixels_of(am_shape s)
+{
+    return (pixels){s.h, s.w, s.c, am_simd_stride(s), am_simd_one_pixel(s), sample_elems(s)};
+}
+
+static int gather_depth(const gather *g) { return g->taps_y * g->taps_x * g->c; }
+
+/* Pixels of a piece of work: A within half the second cache. */
+static int gather_run(int depth)
+{
+    return am_simd_max(am_simd_min(49152 / am_simd_max(depth, 1), 96), 24) / ROWS * ROWS;
+}
+
+static void gather_share(gather *g)
+{
+    int per_group = g->n / g->groups * g->grid_h * g->grid_w;
+    g->run = gather_run(gather_depth(g));
+    g->runs = (per_group + g->run - 1) / g->run;
+    g->worker_room = (size_t)g->run * (size_t)(gather_depth(g) + g->blocks * g->columns) + 32;
+}
+
+static gather gather_forward(const am_conv *k, int n, int groups)
+{
+    const conv_plan *p = conv_plan_of(k);
+    gather g = {.blocks = p->blocks, .c = p->c, .f = p->f, .columns = am_simd_up(p->f, W),
+                .from = pixels_of(conv_in(k, n)), .to = pixels_of(conv_out(k, n)), .n = n, .groups = groups,
+                .grid_h = k->oh, .grid_w = k->ow, .step = k->stride, .turn = 1, .start_y = -k->pad,
+                .start_x = -k->pad, .taps_y = k->size, .taps_x = k->size, .to_step = 1};
+    gather_share(&g);
+    return g;
+}
+
+static int phase_first(const am_conv *k, int phase) { return (phase + k->pad) % k->stride; }
+static int phase_taps(const am_conv *k, int phase)
+{
+    int first = phase_first(k, phase);
+    return first < k->size ? (k->size - first + k->stride - 1) / k->stride : 0;
+}
+
+static gather gather_back(const am_conv *k, int n, int py, int px)
+{
+    const conv_plan *p = conv_plan_of(k);
+    gather g = {.blocks = p->blocks, .c = p->f, .f = p->c, .columns = am_simd_up(p->c, W),
+                .from = pixels_of(conv_out(k, n)), .to = pixels_of(conv_in(k, n)), .n = n, .groups = 1,
+                .grid_h = (k->h - py + k->stride - 1) / k->stride, .grid_w = (k->w - px + k->stride - 1) / k->stride,
+                .step = 1, .turn = -1, .start_y = (py + k->pad) / k->stride, .start_x = (px + k->pad) / k->stride,
+                .taps_y = phase_taps(k, py), .taps_x = phase_taps(k, px),
+                .to_step = k->stride, .to_y = py, .to_x = px};
+    gather_share(&g);
+    return g;
+}
+
+/* ---- A ---- */
+
+/* `count` numbers of the source from `at` on, as floats. */
+INLINE void gather_copy(const gather *g, size_t at, int count, float *to)
+{
+    if (g->from.one) memcpy(to, (const float *)g->x + at, (size_t)count * sizeof *to);
+    else {
+        const elem *from = (const elem *)g->x + at;
+        for (int i = 0; i < count; i++) to[i] = get(from[i]);
+    }
+}
+
+/* The row of A for one result pixel and one block: the taps in the window, c channels each. */
+static void gather_row(const gather *g, int sample, int j, int i, int block, float *to)
+{
+    const pixels *s = &g->from;
+    int x0 = g->step * i + g->start_x, c = g->c;
+    int real = s->one ? am_simd_min(s->channels - block * c, c) : c;
+    for (int ty = 0; ty < g->taps_y; ty++) {
+        int y = g->step * j + g->start_y + g->turn * ty;
+        if (y < 0 || y >= s->h) {
+            memset(to, 0, (size_t)(g->taps_x * c) * sizeof *to);
+            to += g->taps_x * c;
+            continue;
+        }
+        size_t line = (size_t)sample * s->sample + (size_t)y * (size_t)s->w * (size_t)s->pixel + (size_t)(block * c);
+        if (g->turn == 1 && s->pixel == c && real == c && x0 >= 0 && x0 + g->taps_x <= s->w) {
+            gather_copy(g, line + (size_t)(x0 * c), g->taps_x * c, to);
+            to += g->taps_x * c;
+            continue;
+        }
+        for (int tx = 0; tx < g->taps_x; tx++, to += c) {
+            int x = x0 + g->turn * tx;
+            if (x < 0 || x >= s->w) {
+                memset(to, 0, (size_t)c * sizeof *to);
+                continue;
+            }
+            gather_copy(g, line + (size_t)(x * s->pixel), real, to);
+            for (int r = real; r < c; r++) to[r] = 0;
+        }
+    }
+}
+
+static void gather_rows(const gather *g, int first, int count, int block, float *a)
+{
+    int plane = g->grid_h * g->grid_w, depth = gather_depth(g);
+    for (int r = 0; r < count; r++, a += depth) {
+        int sample = (first + r) / plane, pixel = (first + r) % plane;
+        gather_row(g, sample, pixel / g->grid_w, pixel % g->grid_w, block, a);
+    }
+}
+
+/* ---- results ---- */
+
+static size_t gather_place(const gather *g, int at)
+{
+    int plane = g->grid_h * g->grid_w, sample = at / plane, pixel = at % plane;
+    int y = pixel / g->grid_w * g->to_step + g->to_y, x = pixel % g->grid_w * g->to_step + g->to_x;
+    return (size_t)sample * g->to.sample + (size_t)(y * g->to.w + x) * (size_t)g->to.pixel;
+}
+
+/* A pixel whose channels are not whole vectors, or one that is a row. */
+static void gather_store_slowly(const gather *g, const float *c, size_t at)
+{
+    const finish *e = &g->finish;
+    int count = g->to.pixel;
+    for (int i = 0; i < count; i++) {
+        float v = i < g->to.channels ? c[i] : 0;
+        if (e->scale) v *= e->scale[i];
+        if (e->shift) v += e->shift[i];
+        if (e->residual) {
+            size_t o = at + (size_t)i;
+            v += e->keep * (g->to.one ? ((const float *)(const void *)e->residual)[o] : get(e->residual[o]));
+        }
+        if (e->act != AM_LINEAR) am_cpu_act(e->act, 1, &v);
+        if (g->to.one) ((float *)g->y)[at + (size_t)i] = v;
+        else ((elem *)g->y)[at + (size_t)i] = put(v);
+    }
+}
+
+static void gather_store(const gather *g, int first, int count, const float *c, float *sums)
+{
+    const finish *e = &g->finish;
+    int width = g->blocks * g->columns;
+    if (sums) memset(sums, 0, 2 * (size_t)g->to.pixel * sizeof *sums);
+    for (int r = 0; r < count; r++, c += width) {
+        size_t at = gather_place(g, first + r);
+        if (g->to.one || g->to.pixel % W) {
+            gather_store_slowly(g, c, at);
+            continue;
+        }
+        for (int i = 0; i < g->to.pixel; i += W) {
+            size_t o = at + (size_t)i;
+            vec v = finish_vector(e, load(c + i), i, e->residual ? e->residual + o : NULL);
+            store_elems((elem *)g->y + o, v);
+            if (!sums) continue;
+            store(sums + i, load(sums + i) + v);
+            store(sums + g->to.pixel + i, load(sums + g->to.pixel + i) + v * v);
+        }
+    }
+}
+
+/* A pixel under one tap is a row of A as it lies. */
+static int gather_in_place(const gather *g)
+{
+    return sizeof(elem) == sizeof(float) && g->taps_y * g->taps_x == 1 && g->step == 1 && !g->start_y && !g->start_x &&
+           g->grid_h == g->from.h && g->grid_w == g->from.w && g->from.pixel >= 16 && !g->from.one;
+}
+
+static void gather_item(const void *arg, int item, int worker)
+{
+    const gather *g = arg;
+    int per_group = g->n / g->groups * g->grid_h * g->grid_w, group = item / g->runs, run = item % g->runs;
+    int first = group * per_group + run * g->run, count = am_simd_min(per_group - run * g->run, g->run);
+    int depth = gather_depth(g), width = g->blocks * g->columns, in_place = gather_in_place(g);
+    float *c = g->room + (size_t)worker * g->worker_room, *a = c + (size_t)(g->run * width);
+    for (int b = 0; b < g->blocks && depth; b++) {
+        matrices product = {.m = count, .n = g->columns, .k = depth, .a = a, .stride_i = (size_t)depth, .stride_k = 1,
+                            .b = g->weights + (size_t)b * (size_t)depth * (size_t)g->columns,
+                            .c = c + b * g->columns, .stride_c = (size_t)width};
+        if (in_place) {
+            product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
+            product.stride_i = (size_t)g->from.pixel;
+        } else {
+            gather_rows(g, first, count, b, a);
+        }
+        gemm(&product);
+    }
+    if (!depth) memset(c, 0, (size_t)(count * width) * sizeof *c);
+    gather_store(g, first, count, c, g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->to.pixel : NULL);
+}
+
+static void gather_go(am_team *team, const gather *g)
+{
+    am_team_run(team, g->runs * g->groups, gather_item, g);
+}
+
+/* ---- weights ---- */
+
+/* Floats of B forward, and of B of all phases together. */
+static size_t gather_weights_forward(const conv_plan *p)
+{
+    return (size_t)p->blocks * (size_t)p->taps * (size_t)p->c * (size_t)am_simd_up(p->f, W);
+}
+static size_t gather_weights_back(const conv_plan *p)
+{
+    return (size_t)p->blocks * (size_t)p->taps * (size_t)p->f * (size_t)am_simd_up(p->c, W);
+}
+
+typedef struct gather_prepare {
+    const am_conv *conv;
+    const float *w;
+    float *to;
+    int back, py, px, taps_y, taps_x;
+} gather_prepare;
+
+/* One row of B: a tap and a source channel of a block. */
+static void gather_prepare_item(const void *arg, int item, int worker)
+{
+    const gather_prepare *s = arg;
+    const am_conv *k = s->conv;
+    const conv_plan *p = conv_plan_of(k);
+    (void)worker;
+    int c = s->back ? p->f : p->c, f = s->back ? p->c : p->f, columns = am_simd_up(f, W);
+    int depth = s->taps_y * s->taps_x * c, block = item / depth, row = item % depth;
+    int tap = row / c, source = block * c + row % c, ty = tap / s->taps_x, tx = tap % s->taps_x;
+    if (s->back) {
+        ty = phase_first(k, s->py) + k->stride * ty;
+        tx = phase_first(k, s->px) + k->stride * tx;
+    }
+    float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns;
+    for (int i = 0; i < columns; i++) {
+        int result = block * f + i, o = s->back ? source : result, in = s->back ? result : source;
+        to[packed_at(depth, columns, row, i)] = i < f ? conv_weight(k, p, s->w, o, in, ty * k->size + tx) : 0;
+    }
+}
+
+static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, float *to)
+{
+    const conv_plan *p = conv_plan_of(k);
+    gather_prepare s = {.conv = k, .w = w, .to = to, .taps_y = k->size, .taps_x = k->size};
+    am_team_run(team, p->blocks * p->taps * p->c, gather_prepare_item, &s);
+    s.back = 1;
+    s.to += gather_weights_forward(p);
+    for (s.py = 0; s.py < k->stride; s.py++)
+        for (s.px = 0; s.px < k->stride; s.px++) {
+            s.taps_y = phase_taps(k, s.py);
+            s.taps_x = phase_taps(k, s.px);
+            int rows = p->blocks * s.taps_y * s.taps_x * p->f;
+            am_team_run(team, rows, gather_prepare_item, &s);
+            s.to += (size_t)rows * (size_t)am_simd_up(p->c, W);
+        }
+}

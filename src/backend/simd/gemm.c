@@ -1,0 +1,89 @@
+/* gemm.c: the matrix product under everything:  C[m][n] (+)= sum_k A(i, k) * B[k][n].
+ *
+ * A tile of C, ROWS x COLUMNS vectors, stays in registers while k runs; each step takes one row of
+ * B as vectors and one number of A per row of C, repeated over a vector.  A is reached through two
+ * strides, so the same kernel computes A*B (stride_k 1: convolutions) and A'*B (stride_i 1:
+ * gradients of weights).
+ *
+ * B is a plain matrix with stride_b floats from row to row, or, stride_b 0, packed in panels: a
+ * panel holds PANEL columns of each row, rows one after the other; the last panel may be narrower,
+ * and the panel that starts at column n starts at n * depth floats.  n is a multiple of W.
+ *
+ * k is cut into blocks so that a panel's block stays in the first cache; a number of C is the same
+ * chain of operations whatever tile it falls in, so results do not depend on m or on the cut of
+ * the work among threads. */
+#include "vec.h"
+
+enum { PANEL = COLUMNS * W, DEPTH = 4096 / PANEL };
+
+typedef struct matrices {
+    int m, n, k;
+    const float *a;
+    size_t stride_i, stride_k;
+    const float *b;
+    size_t stride_b;
+    float *c;
+    size_t stride_c;
+    int add;
+} matrices;
+
+INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int depth, const float *a, const float *b,
+                      size_t stride_b, float *c, int add)
+{
+    vec sum[ROWS][COLUMNS];
+    const size_t stride_i = x->stride_i, stride_k = x->stride_k, stride_c = x->stride_c;
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns; j++) sum[i][j] = add ? load(c + (size_t)i * stride_c + j * W) : all(0);
+    for (int k = 0; k < depth; k++, a += stride_k, b += stride_b) {
+        vec row[COLUMNS];
+        UNROLL for (int j = 0; j < columns; j++) row[j] = load(b + j * W);
+        UNROLL for (int i = 0; i < rows; i++) {
+            vec one = all(a[(size_t)i * stride_i]);
+            UNROLL for (int j = 0; j < columns; j++) sum[i][j] += one * row[j];
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < columns; j++) store(c + (size_t)i * stride_c + j * W, sum[i][j]);
+}
+
+/* All rows of C for one panel and one block of k. */
+INLINE void gemm_strip(const int columns, const matrices *x, int depth, const float *a, const float *b,
+                       size_t stride_b, float *c, int add)
+{
+    int i = 0;
+    for (; i + ROWS <= x->m; i += ROWS) {
+        gemm_tile(ROWS, columns, x, depth, a, b, stride_b, c, add);
+        a += ROWS * x->stride_i;
+        c += ROWS * x->stride_c;
+    }
+    switch (x->m - i) {
+    case 5: gemm_tile(5, columns, x, depth, a, b, stride_b, c, add); break;
+    case 4: gemm_tile(4, columns, x, depth, a, b, stride_b, c, add); break;
+    case 3: gemm_tile(3, columns, x, depth, a, b, stride_b, c, add); break;
+    case 2: gemm_tile(2, columns, x, depth, a, b, stride_b, c, add); break;
+    case 1: gemm_tile(1, columns, x, depth, a, b, stride_b, c, add); break;
+    }
+}
+
+static void gemm(const matrices *x)
+{
+    for (int j = 0; j < x->n; j += PANEL) {
+        int width = x->n - j < PANEL ? x->n - j : PANEL;
+        const float *panel = x->stride_b ? x->b + j : x->b + (size_t)j * (size_t)x->k;
+        size_t stride_b = x->stride_b ? x->stride_b : (size_t)width;
+        for (int k = 0; k < x->k; k += DEPTH) {
+            int depth = x->k - k < DEPTH ? x->k - k : DEPTH;
+            const float *a = x->a + (size_t)k * x->stride_k, *b = panel + (size_t)k * stride_b;
+            float *c = x->c + j;
+            int add = x->add || k > 0;
+            switch (width / W) {
+            case 1: gemm_strip(1, x, depth, a, b, stride_b, c, add); break;
+            case 2: gemm_strip(2, x, depth, a, b, stride_b, c, add); break;
+#ifdef PANEL_OF_FOUR
+            case 3: gemm_strip(3, x, depth, a, b, stride_b, c, add); break;
+            case 4: gemm_strip(4, x, depth, a, b, stride_b, c, add); break;
+#endif
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+/* vec.h: one vector type for every instruction set.
+ *
+ * GNU vector extensions: vec is W floats, + - * work lane by lane, and a * b + c becomes one fused
+ * multiply-add where the processor has it (-ffp-contract=fast).  W and the number of accumulators
+ * follow from the flags the file is compiled with; everything else in this folder is written once.
+ *
+ * elem is how an activation's number is stored: float, or with ELEMS_BF16 the upper half of one,
+ * rounded to nearest even.  Arithmetic is float in both cases. */
+#ifndef AM_VEC_H
+#define AM_VEC_H
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(WIDE_VECTORS)
+#define PANEL_OF_FOUR 1
+enum { W = 16, COLUMNS = 4 };       /* 32 registers: 6 rows x 4 vectors */
+#elif defined(__AVX2__)
+enum { W = 8, COLUMNS = 2 };        /* 16 registers: 6 rows x 2 vectors */
+#else
+enum { W = 4, COLUMNS = 2 };
+#endif
+enum { ROWS = 6 };
+_Static_assert(16 % W == 0, "channels are padded to 16");
+
+typedef float vec __attribute__((vector_size(4 * W)));
+typedef float vec_loose __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef int32_t vec_int __attribute__((vector_size(4 * W)));
+
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+INLINE vec all(float x) { return x - (vec){0}; }
+INLINE vec load(const float *p) { return *(const vec_loose *)p; }
+INLINE void store(float *p, vec v) { *(vec_loose *)p = v; }
+
+/* max(v, 0), and a number that is none stays none */
+INLINE vec positive(vec v) { return (vec)((vec_int)v & ~(vec_int)(v <= all(0))); }
+
+#ifdef ELEMS_BF16
+typedef uint16_t elem;
+typedef uint16_t half_loose __attribute__((vector_size(2 * W), aligned(2), may_alias));
+typedef uint32_t vec_bits __attribute__((vector_size(4 * W)));
+
+INLINE float get(elem e)
+{
+    uint32_t bits = (uint32_t)e << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+INLINE elem put(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return (elem)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+INLINE vec load_elems(const elem *p)
+{
+    vec_bits b = __builtin_convertvector(*(const half_loose *)p, vec_bits) << 16;
+    return (vec)b;
+}
+INLINE void store_elems(elem *p, vec v)
+{
+    vec_bits b = (vec_bits)v;
+    b = (b + 0x7fff + (b >> 16 & 1)) >> 16;
+    *(half_loose *)p = __builtin_convertvector(b, half_loose);
+}
+#else
+typedef float elem;
+INLINE float get(elem e) { return e; }
+INLINE elem put(float x) { return x; }
+INLINE vec load_elems(const elem *p) { return load(p); }
+INLINE void store_elems(elem *p, vec v) { store(p, v); }
+#endif
+
+#endif

@@ -1,0 +1,276 @@
+/* winograd.c: stride-1 3x3 convolution by tiles of 4x4, forward and for the gradient of the input.
+ *
+ * A tile is lifted to 36 points (transform.c), at each point the channels are a plain matrix
+ * product over all tiles at hand, and the products are lowered to 16 outputs:
+ *
+ *     V[point][tile][c] = B' d B        M[point][tile][f] = V[point] U[point]        y = A' M A
+ *
+ * The gradient of the input is the same routine on dy, with the taps turned by half a turn, the
+ * roles of c and f exchanged, and 2 - pad for pad.
+ *
+ * Narrow layers run block by block: a piece of work is a few dozen tiles, and its V and M stay in
+ * the second cache.  Where U itself is too large for that (512 x 512 x 36 numbers), each point's
+ * product runs over as many tiles as the third cache takes, so that U is read once.
+ *
+ * Maps that do not divide by 4 have tiles that stick out; what lies outside is zero on the way in
+ * and is not stored on the way out. */
+#include "simd.h"
+#include "vec.h"
+
+typedef struct winograd {
+    int blocks, c, f;           /* groups; channels of a group: in, out */
+    int h, w, oh, ow, pad;
+    int x_pixel, y_pixel;       /* channels of a pixel with padding */
+    size_t x_sample, y_sample;  /* elements from sample to sample */
+    int down, across, tiles;    /* tiles of a sample in each direction, in all */
+    int n, groups;              /* samples; equal batches whose sums are kept apart */
+    const elem *x, *zeros;      /* zeros: SPAN pixels */
+    const float *points;        /* U[point][block], packed for gemm */
+    elem *y;
+    finish finish;
+    int run, runs;              /* tiles of a piece of work; pieces in a group */
+    size_t v_point, m_point;    /* floats from point to point */
+    float *room;                /* V and M of each worker, or of everybody */
+    size_t worker_room;
+    int first, count;           /* wide: the tiles of this round */
+} winograd;
+
+enum { NARROW = 128 * 128, WIDE_ROOM = 4 << 20 };
+
+static int winograd_is_wide(const winograd *k)
+{
+    return k->c * k->f > NARROW;
+}
+
+/* Tiles of a piece of work: whole rows of the gemm's tile, V and M within half the second cache,
+ * but not so few that U is fetched more often than it is used. */
+static int winograd_run(int x_pixel, int y_pixel)
+{
+    int fit = 65536 / (POINTS * (x_pixel + y_pixel));
+    return am_simd_up(am_simd_min(am_simd_max(fit, 24), 96), ROWS);
+}
+
+static winograd winograd_make(const am_conv *k, int n, int groups, int back)
+{
+    const conv_plan *p = conv_plan_of(k);
+    am_shape in = conv_in(k, n), out = conv_out(k, n);
+    winograd g = {.blocks = p->blocks, .c = p->c, .f = p->f, .h = k->h, .w = k->w, .oh = k->oh, .ow = k->ow,
+                  .pad = k->pad, .x_pixel = am_simd_stride(in), .y_pixel = am_simd_stride(out),
+                  .x_sample = sample_elems(in), .y_sample = sample_elems(out), .n = n, .groups = groups};
+    if (back) {
+        winograd t = g;
+        g.c = t.f, g.f = t.c, g.h = t.oh, g.w = t.ow, g.oh = t.h, g.ow = t.w, g.pad = 2 - t.pad;
+        g.x_pixel = t.y_pixel, g.y_pixel = t.x_pixel, g.x_sample = t.y_sample, g.y_sample = t.x_sample;
+    }
+    g.down = (g.oh + TILE - 1) / TILE;
+    g.across = (g.ow + TILE - 1) / TILE;
+    g.tiles = g.down * g.across;
+    int per_group = n / groups * g.tiles;
+    g.run = winograd_is_wide(&g) ? ROWS : am_simd_min(winograd_run(g.x_pixel, g.y_pixel), am_simd_up(per_group, ROWS));
+    g.runs = (per_group + g.run - 1) / g.run;
+    int tiles = g.run;
+    if (winograd_is_wide(&g)) {
+        int most = am_simd_max(WIDE_ROOM / (POINTS * (g.x_pixel + g.y_pixel)) / g.run, 1) * g.run;
+        tiles = am_simd_min(most, am_simd_up(n * g.tiles, g.run));
+    }
+    g.count = tiles;
+    g.v_point = (size_t)tiles * (size_t)g.x_pixel + 16;     /* 16: points must not meet in one cache set */
+    g.m_point = (size_t)tiles * (size_t)g.y_pixel + 16;
+    g.worker_room = POINTS * (g.v_point + g.m_point);
+    return g;
+}
+
+/* ---- the way in ---- */
+
+/* W channels of the tile whose rows of pixels start at row[i]; columns outside from .. to-1 are zero. */
+INLINE void lift_vector(const elem *const row[SPAN], int pixel, int c, const int from, const int to, float *v,
+                        size_t v_point)
+{
+    vec t[SPAN][SPAN];
+    UNROLL for (int j = 0; j < SPAN; j++) {
+        vec d[SPAN];
+        if (j < from || j >= to) {
+            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = all(0);
+            continue;
+        }
+        UNROLL for (int i = 0; i < SPAN; i++) d[i] = load_elems(row[i] + j * pixel + c);
+        to_points(d);
+        UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = d[i];
+    }
+    UNROLL for (int i = 0; i < SPAN; i++) {
+        to_points(t[i]);
+        UNROLL for (int j = 0; j < SPAN; j++) store(v + (size_t)(i * SPAN + j) * v_point + c, t[i][j]);
+    }
+}
+
+INLINE void lift_tile(const elem *const row[SPAN], int pixel, const int from, const int to, float *v, size_t v_point)
+{
+    for (int c = 0; c < pixel; c += W) lift_vector(row, pixel, c, from, to, v, v_point);
+}
+
+/* V of one tile of one sample; v points at the tile's channels of the first point. */
+static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v)
+{
+    const elem *row[SPAN];
+    int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad;
+    for (int i = 0; i < SPAN; i++) {
+        int y = y0 + i;
+        row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * g->x_pixel;
+    }
+    int from = am_simd_max(-x0, 0), to = am_simd_min(g->w - x0, SPAN);
+    if (from == 0 && to == SPAN) lift_tile(row, g->x_pixel, 0, SPAN, v, g->v_point);
+    else if (from == 1 && to == SPAN) lift_tile(row, g->x_pixel, 1, SPAN, v, g->v_point);
+    else if (from == 0 && to == SPAN - 1) lift_tile(row, g->x_pixel, 0, SPAN - 1, v, g->v_point);
+    else lift_tile(row, g->x_pixel, from, to, v, g->v_point);
+}
+
+/* ---- the way out ---- */
+
+INLINE void lower_vector(const float *m, size_t m_point, vec y[TILE][TILE])
+{
+    vec t[TILE][SPAN];
+    UNROLL for (int j = 0; j < SPAN; j++) {
+        vec d[SPAN];
+        UNROLL for (int i = 0; i < SPAN; i++) d[i] = load(m + (size_t)(i * SPAN + j) * m_point);
+        from_points(d);
+        UNROLL for (int i = 0; i < TILE; i++) t[i][j] = d[i];
+    }
+    UNROLL for (int i = 0; i < TILE; i++) {
+        from_points(t[i]);
+        UNROLL for (int j = 0; j < TILE; j++) y[i][j] = t[i][j];
+    }
+}
+
+/* rows x columns of the tile lie inside the map; constants where it is whole. */
+INLINE void lower_tile(const winograd *g, const float *m, size_t at, const int rows, const int columns,
+                       const int plain, float *sums)
+{
+    const finish *e = &g->finish;
+    const size_t line = (size_t)g->ow * (size_t)g->y_pixel;
+    for (int c = 0; c < g->y_pixel; c += W) {
+        vec t[TILE][TILE], sum = all(0), square = all(0);
+        lower_vector(m + c, g->m_point, t);
+        UNROLL for (int i = 0; i < TILE; i++)
+            UNROLL for (int j = 0; j < TILE; j++) {
+                if (i >= rows || j >= columns) continue;
+                size_t o = at + (size_t)i * line + (size_t)(j * g->y_pixel + c);
+                vec v = plain ? t[i][j] : finish_vector(e, t[i][j], c, e->residual ? e->residual + o : NULL);
+                store_elems(g->y + o, v);
+                sum += v;
+                square += v * v;
+            }
+        if (!sums) continue;
+        store(sums + c, load(sums + c) + sum);
+        store(sums + g->y_pixel + c, load(sums + g->y_pixel + c) + square);
+    }
+}
+
+static void winograd_lower(const winograd *g, int sample, int ty, int tx, const float *m, float *sums)
+{
+    int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
+    size_t at = (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
+    int plain = finish_is_plain(&g->finish);
+    if (rows == TILE && columns == TILE && plain) lower_tile(g, m, at, TILE, TILE, 1, sums);
+    else if (rows == TILE && columns == TILE) lower_tile(g, m, at, TILE, TILE, 0, sums);
+    else lower_tile(g, m, at, rows, columns, plain, sums);
+}
+
+/* ---- pieces of work ---- */
+
+/* The tiles of a piece: `count` of them from `first`, counted through all samples. */
+typedef struct tile_range { int first, count; } tile_range;
+
+static tile_range winograd_piece(const winograd *g, int item)
+{
+    int per_group = g->n / g->groups * g->tiles, group = item / g->runs, run = item % g->runs;
+    return (tile_range){group * per_group + run * g->run, am_simd_min(per_group - run * g->run, g->run)};
+}
+
+static void winograd_lift_range(const winograd *g, tile_range r, float *v)
+{
+    for (int t = 0; t < r.count; t++) {
+        int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
+        winograd_lift(g, g->x + (size_t)sample * g->x_sample, tile / g->across, tile % g->across,
+                      v + (size_t)t * (size_t)g->x_pixel);
+    }
+}
+
+static void winograd_multiply(const winograd *g, int point, int tiles, const float *v, float *m)
+{
+    for (int b = 0; b < g->blocks; b++) {
+        matrices product = {.m = tiles, .n = g->f, .k = g->c,
+                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = (size_t)g->x_pixel, .stride_k = 1,
+                            .b = g->points + (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
+                            .c = m + (size_t)point * g->m_point + b * g->f, .stride_c = (size_t)g->y_pixel};
+        gemm(&product);
+    }
+}
+
+static void winograd_lower_range(const winograd *g, tile_range r, const float *m, float *sums)
+{
+    if (sums) memset(sums, 0, 2 * (size_t)g->y_pixel * sizeof(float));
+    for (int t = 0; t < r.count; t++) {
+        int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
+        winograd_lower(g, sample, tile / g->across, tile % g->across, m + (size_t)t * (size_t)g->y_pixel, sums);
+    }
+}
+
+static float *winograd_sums(const winograd *g, int item)
+{
+    return g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->y_pixel : NULL;
+}
+
+static void winograd_narrow_item(const void *arg, int item, int worker)
+{
+    const winograd *g = arg;
+    float *v = g->room + (size_t)worker * g->worker_room, *m = v + POINTS * g->v_point;
+    tile_range r = winograd_piece(g, item);
+    winograd_lift_range(g, r, v);
+    for (int point = 0; point < POINTS; point++) winograd_multiply(g, point, r.count, v, m);
+    winograd_lower_range(g, r, m, winograd_sums(g, item));
+}
+
+/* Wide: three kinds of work on shared V and M.  Pieces of this round start at piece `first`, each
+ * at a place of `run` tiles, so a group's last piece may leave a gap that is computed and not used. */
+static void winograd_lift_item(const void *arg, int item, int worker)
+{
+    const winograd *g = arg;
+    (void)worker;
+    winograd_lift_range(g, winograd_piece(g, g->first + item), g->room + (size_t)(item * g->run) * (size_t)g->x_pixel);
+}
+static void winograd_multiply_item(const void *arg, int item, int worker)
+{
+    const winograd *g = arg;
+    (void)worker;
+    winograd_multiply(g, item, g->count, g->room, g->room + POINTS * g->v_point);
+}
+static void winograd_lower_item(const void *arg, int item, int worker)
+{
+    const winograd *g = arg;
+    (void)worker;
+    winograd_lower_range(g, winograd_piece(g, g->first + item),
+                         g->room + POINTS * g->v_point + (size_t)(item * g->run) * (size_t)g->y_pixel,
+                         winograd_sums(g, g->first + item));
+}
+
+static size_t winograd_room(const winograd *g, int threads)
+{
+    return winograd_is_wide(g) ? g->worker_room : g->worker_room * (size_t)threads;
+}
+
+static void winograd_go(am_team *team, winograd *g)
+{
+    int pieces = g->runs * g->groups;
+    if (!winograd_is_wide(g)) {
+        am_team_run(team, pieces, winograd_narrow_item, g);
+        return;
+    }
+    int at_once = g->count / g->run;
+    for (g->first = 0; g->first < pieces; g->first += at_once) {
+        int now = am_simd_min(pieces - g->first, at_once);
+        am_team_run(team, now, winograd_lift_item, g);
+        g->count = now == 1 ? winograd_piece(g, g->first).count : now * g->run;
+        am_team_run(team, POINTS, winograd_multiply_item, g);
+        am_team_run(team, now, winograd_lower_item, g);
+    }
+}

@@ -1,0 +1,136 @@
+/* mixer.c: what all methods share: chance, lessons, and the step of every method that only makes
+ * a new batch:
+ *
+ *   without a teacher       the mixed batch teaches the head that predicts
+ *   [momentum_teacher]      with clean_loss=1 the clean batch teaches `clean` and the mixed one `mixed`
+ */
+#include "mixer.h"
+#include <string.h>
+
+#define OPTIONS am_mix_common
+const am_key am_mix_common_keys[] = {
+    AM_WORD(method, AM_REQUIRED, "how two images are mixed; see: automix help METHOD"),
+    AM_REAL(prob, 0, 1, "1", "of a step being mixed this way; several [mix] sections share the steps"),
+    AM_LAYER(clean, "", "the [softmax] that learns clean images; by default the first"),
+    AM_LAYER(mixed, "", "the [softmax] that learns mixed images; by default the second, if there is one"),
+    {0}
+};
+#undef OPTIONS
+
+#define OPTIONS am_teacher_options
+const am_key am_teacher_keys[] = {
+    AM_REAL(momentum, 0, 1, "0.999", "teacher = momentum * teacher + (1 - momentum) * student, after each update"),
+    AM_REAL(end_momentum, 0, 1, "0.999999", "what the momentum rises to, along a cosine"),
+    AM_REAL(hold, 0, 1, "0.1", "share of the training during which it stays"),
+    AM_FLAG(clean_loss, "1", "the student learns from the clean batch too"),
+    {0}
+};
+#undef OPTIONS
+
+am_slot am_claim(am_trainer *t, size_t floats)
+{
+    am_slot s = {t->state.count};
+    t->state.count += (floats + 15) & ~(size_t)15;
+    return s;
+}
+
+double am_draw_lambda(am_trainer *t, am_rng *r, double alpha)
+{
+    return t->fixed_lambda >= 0 ? t->fixed_lambda : am_rng_beta(r, alpha, alpha);
+}
+
+static int fixed_points(const int *p, int n)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++) count += p[i] == i;
+    return count;
+}
+
+void am_draw_pair(am_trainer *t, am_rng *r, int which, double lambda, int no_repeat)
+{
+    int *perm = am_state_ints(t, t->pair[which].perm);
+    float *lam = am_state_host(t, t->pair[which].lam);
+    am_rng_permute(r, t->n, perm);
+    for (int tries = 1; no_repeat && tries < 10 && fixed_points(perm, t->n); tries++) am_rng_permute(r, t->n, perm);
+    if (no_repeat && t->n > 1 && fixed_points(perm, t->n)) {    /* a cyclic shift has none */
+        int shift = 1 + (int)am_rng_below(r, (uint32_t)t->n - 1);
+        for (int i = 0; i < t->n; i++) perm[i] = (i + shift) % t->n;
+    }
+    for (int i = 0; i < t->n; i++) lam[i] = (float)lambda;
+}
+
+am_status am_lesson_make(am_lesson *s, am_trainer *t, am_trip trip, const am_weights *w, int loss, am_err *e)
+{
+    size_t mark = am_space_mark(&t->space);
+    trip.n = t->n;
+    s->loss = loss;
+    AM_TRY(am_pass_make(&s->pass, &s->plan, &t->net, trip, w, &t->space, e));
+    am_space_release(&t->space, mark);
+    return AM_OK;
+}
+
+void am_teach(am_trainer *t, am_lesson *s, am_dev x, am_dev q)
+{
+    const am_ops *o = t->be->ops;
+    am_pass *p = &s->pass;
+    p->given = x;
+    p->q = q;
+    p->seed = am_state_dev(t, t->seed);
+    p->scale = am_update_share(t);
+    am_forward(p);
+    o->mean(t->be, t->n, p->scale, am_loss(p), (am_grad){am_at(t->report, AM_REPORT_LOSS + (size_t)s->loss), 1});
+    if (s->loss == AM_LOSS_CLEAN)
+        o->score(t->be, t->n, t->classes, 1, am_y(p, &t->net.layer[s->plan.trip.to]), am_state_dev(t, t->labels), am_loss(p),
+                 am_at(t->report, AM_REPORT_TALLY));
+    am_backward(p);
+}
+
+/* The common step of methods that fill `mask`. */
+static am_status setup_common(am_mix *m, am_trainer *t, am_err *e)
+{
+    int both = t->has_teacher && t->follow.clean_loss;
+    am_trip trip = {.from = 0, .flags = AM_TRAIN | AM_GRAD_WEIGHTS};
+    m->clean.plan.net = NULL;
+    if (both) {
+        trip.to = t->clean_head;
+        AM_TRY(am_lesson_make(&m->clean, t, trip, &t->student, AM_LOSS_CLEAN, e));
+    }
+    trip.to = both ? t->mixed_head : t->clean_head;
+    return am_lesson_make(&m->mixed, t, trip, &t->student, AM_LOSS_MIXED, e);
+}
+
+am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
+{
+    if (m->type->setup) AM_TRY(m->type->setup(m, t, e));
+    return m->type->mask ? setup_common(m, t, e) : AM_OK;
+}
+
+void am_step_draw(am_trainer *t, am_mix *m)
+{
+    am_rng r = am_rng_at(t->seed_value, 0x6d6978, (uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part);
+    int *seed = am_state_ints(t, t->seed);
+    seed[0] = (int)am_rng_u32(&r);
+    seed[1] = (int)am_rng_u32(&r);
+    m->type->draw(m, t, &r);
+}
+
+void am_mix_batch(am_trainer *t, am_mix *m)
+{
+    const am_ops *o = t->be->ops;
+    am_shape s = am_batch_of(t->net.input, t->n);
+    am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam), mask = am_here(&t->space, t->mixed_mask);
+    m->type->mask(m, t, mask);
+    o->blend(t->be, s, am_here(&t->space, t->x), perm, mask, am_here(&t->space, t->mixed_x));
+    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, am_here(&t->space, t->mixed_q));
+}
+
+void am_step_learn(am_trainer *t, am_mix *m)
+{
+    if (m->type->run) {
+        m->type->run(m, t);
+        return;
+    }
+    am_mix_batch(t, m);
+    if (m->clean.plan.net) am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
+    am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+}

@@ -1,0 +1,123 @@
+/* mixer.h: what a mixing method may touch.
+ *
+ * A batch is images x and soft labels q, one row of class weights per image; a method turns it into
+ * another (x, q), and the loss knows nothing of lambda.  A method fills exactly one of
+ *
+ *   mask   writes the weight of the partner for each pixel; the common step mixes by it
+ *   run    is the whole step (none, AutoMix)
+ *
+ * Chance comes first: draw() fills the step-state on the host (permutations, lambda, boxes), and what
+ * runs on the device reads it there.  So tests and golden vectors hand in what training draws. */
+#ifndef AM_MIXER_H
+#define AM_MIXER_H
+#include "net.h"
+#include "rng.h"
+
+typedef struct am_trainer am_trainer;
+typedef struct am_mix am_mix;
+
+/* ---- the step-state: host copy and device copy, uploaded once a step ---- */
+typedef struct am_state { float *host; am_dev dev; size_t count, room; } am_state;
+typedef struct am_slot { size_t at; } am_slot;
+
+/* Two mixtures may be drawn in a step: [0] teaches the MixBlock, [1] the student. */
+typedef struct am_pair { am_slot perm, lam; } am_pair;
+
+typedef struct am_method {                              /* one row of the registry */
+    const char *name, *paper, *help, *example;
+    const am_key *keys;
+    size_t options, state;
+    am_status (*setup)(am_mix *, am_trainer *, am_err *);       /* claim state, lay out passes; may be NULL */
+    void (*draw)(am_mix *, am_trainer *, am_rng *);             /* host: the step-state of this step */
+    void (*mask)(am_mix *, am_trainer *, am_dev m);             /* device: planes [n][h][w] from the step-state */
+    void (*run)(am_mix *, am_trainer *);                        /* device: forward and backward of the whole step */
+} am_method;
+const am_method *am_method_find(const char *name);      /* registry.c */
+const am_method *const *am_methods(void);               /* registry.c; ends with NULL */
+
+typedef struct am_mix_common { const char *method; double prob; int clean, mixed; } am_mix_common;
+extern const am_key am_mix_common_keys[];
+
+typedef struct am_teacher_options { double momentum, end_momentum, hold; int clean_loss; } am_teacher_options;
+extern const am_key am_teacher_keys[];
+
+/* A lesson: forward, backward, loss into the report. */
+typedef struct am_lesson { am_plan plan; am_pass pass; int loss; } am_lesson;
+
+struct am_mix {
+    const am_method *type;
+    am_mix_common common;
+    void *options, *state;
+    am_loc loc;
+    am_lesson clean, mixed;     /* of the common step */
+};
+
+enum { AM_LOSS_CLEAN, AM_LOSS_MIXED, AM_LOSS_JUDGE, AM_LOSS_MASK, AM_LOSSES };
+/* What a step leaves for the host, plain: losses of the update, guard, then sums since they were last cleared. */
+enum {
+    AM_REPORT_LOSS = 0, AM_REPORT_GUARD = AM_LOSSES, AM_REPORT_HEALTH, AM_REPORT_TALLY = AM_REPORT_HEALTH + AM_HEALTH,
+    AM_REPORT = AM_REPORT_TALLY + AM_SCORES
+};
+
+/* A stretch of parameters that learn alike. */
+typedef struct am_stretch { size_t at, count; int mixblock, decays; double rate; am_slot hyper; } am_stretch;
+enum { AM_HYPER_RATE, AM_HYPER_MOMENTUM, AM_HYPER_DECAY, AM_HYPER_NESTEROV, AM_HYPER_FOLLOW, AM_HYPER };
+
+enum { AM_MAX_MIXES = 8 };
+struct am_trainer {
+    am_backend *be;
+    am_arena mem;
+    am_net net;
+    am_weights student, teacher;
+    int has_teacher;
+    am_teacher_options follow;
+    am_space space;
+    am_state state;
+    int n, classes;             /* samples in a part of the batch; of the heads */
+    int clean_head, mixed_head; /* [softmax] layers */
+    am_mix mix[AM_MAX_MIXES];
+    int mixes;
+    am_mix plain;               /* method=none, for what is left of prob= */
+
+    am_pair pair[2];
+    am_slot labels, mask_weight, mask_limit, seed;  /* mask_limit: length the MixBlock's gradient is kept to */
+    am_place x, q, mixed_x, mixed_q, mixed_mask;/* the batch; the student's mixture and its mask */
+    am_place judged_x, judged_q, judged_mask;   /* AutoMix: the mixture that teaches the MixBlock */
+    am_dev report, clip_scratch;
+    double fixed_lambda;        /* in [0, 1]: what the sheet asks for; below 0: drawn */
+
+    am_stretch *stretch;
+    int stretches;
+    int part;                   /* of the update at hand, 0 .. subdivisions - 1 */
+    long step, steps, steps_per_epoch;  /* updates done, of the whole run, of an epoch */
+    uint64_t seed_value;
+    const char *cfg_text;       /* goes into weight files */
+
+    /* what AutoMix asks of the schedules (see mix/automix.c) */
+    struct {
+        double weight, rate, min_rate, momentum, clip, start;
+        int schedule, warmup, own_rate;
+    } schedule;
+};
+
+/* The parts of a step; am_step (train.h) calls them in this order. */
+am_status am_mix_setup(am_mix *, am_trainer *, am_err *);
+void am_step_draw(am_trainer *, am_mix *);              /* host */
+void am_step_learn(am_trainer *, am_mix *);             /* device: gradients */
+void am_mix_batch(am_trainer *, am_mix *);              /* device: mask, mixed_x, mixed_q, of a method with `mask` */
+
+/* ---- for methods ---- */
+am_slot am_claim(am_trainer *, size_t floats);          /* in setup: room in the step-state */
+static inline am_dev am_state_dev(const am_trainer *t, am_slot s) { return am_at(t->state.dev, s.at); }
+static inline float *am_state_host(am_trainer *t, am_slot s) { return t->state.host + s.at; }
+static inline int   *am_state_ints(am_trainer *t, am_slot s) { return (int *)(void *)(t->state.host + s.at); }
+
+double am_draw_lambda(am_trainer *, am_rng *, double alpha);    /* Beta(alpha, alpha), or what the sheet asks for */
+void   am_draw_pair(am_trainer *, am_rng *, int which, double lambda, int no_repeat);   /* one lambda for the batch; a permutation */
+static inline float am_update_share(const am_trainer *t) { return 1.0f / ((float)t->n * (float)t->net.options.subdivisions); }
+
+/* Lay out a lesson of the student (or of `w`); in the step: teach. */
+am_status am_lesson_make(am_lesson *, am_trainer *, am_trip, const am_weights *, int loss, am_err *);
+void am_teach(am_trainer *, am_lesson *, am_dev x, am_dev q);   /* forward, loss into the report, backward */
+
+#endif

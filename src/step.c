@@ -1,0 +1,80 @@
+/* step.c: one update: the batch in its parts, each drawn on the host and learned on the device. */
+#include "train.h"
+#include <string.h>
+
+am_mix *am_step_mix(am_trainer *t)
+{
+    am_rng r = am_rng_at(t->seed_value, 0x70726f62, (uint64_t)t->step);
+    double u = am_rng_real(&r);
+    for (int i = 0; i < t->mixes; i++) {
+        if (u < t->mix[i].common.prob || (i + 1 == t->mixes && t->plain.common.prob <= 0)) return &t->mix[i];
+        u -= t->mix[i].common.prob;
+    }
+    return &t->plain;
+}
+
+void am_report_clear(am_trainer *t)
+{
+    t->be->ops->fill(t->be, AM_REPORT - AM_REPORT_HEALTH, 0, am_at(t->report, AM_REPORT_HEALTH));
+}
+
+void am_step_begin(am_trainer *t)
+{
+    t->part = 0;
+    t->be->ops->fill(t->be, AM_REPORT_HEALTH, 0, t->report);
+}
+
+void am_upload_state(am_trainer *t)
+{
+    t->be->ops->upload(t->be, t->state.count, t->state.host, t->state.dev);
+}
+
+void am_teach_labels(am_trainer *t, const int *labels)
+{
+    memcpy(am_state_ints(t, t->labels), labels, (size_t)t->n * sizeof *labels);
+    am_upload_state(t);
+    t->be->ops->onehot(t->be, t->n, t->classes, (float)t->net.options.label_smooth_eps, am_state_dev(t, t->labels), am_here(&t->space, t->q));
+}
+
+void am_step_part(am_trainer *t, am_mix *m, const am_host_batch *b)
+{
+    float mean[AM_MAX_LIST], std[AM_MAX_LIST];
+    for (int i = 0; i < AM_MAX_LIST; i++) {
+        mean[i] = (float)t->net.options.mean.at[i];
+        std[i] = (float)t->net.options.std.at[i];
+    }
+    am_step_draw(t, m);
+    am_teach_labels(t, b->label);
+    t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, t->n), b->pixel, mean, std, am_here(&t->space, t->x));
+    am_step_learn(t, m);
+    t->part++;
+}
+
+am_status am_step_report(am_trainer *t, float report[AM_REPORT], am_err *e)
+{
+    t->be->ops->download(t->be, AM_REPORT, t->report, report);
+    return t->be->ops->sync(t->be, e);
+}
+
+/* Run the student forward over the batch at hand, one layer at a time, asking after each.  The
+ * guard has kept the update back, so the weights are those that made the bad number. */
+const am_layer *am_find_not_finite(am_trainer *t, am_err *e)
+{
+    const am_ops *op = t->be->ops;
+    am_mix *m = am_step_mix(t);
+    const am_pass *p = m->clean.plan.net ? &m->clean.pass : m->mixed.plan.net ? &m->mixed.pass : NULL;
+    am_dev flag = t->clip_scratch;
+    (void)e;
+    if (!p) return NULL;
+    for (int i = 1; i < t->net.layers; i++) {
+        const am_layer *l = &t->net.layer[i];
+        float bad = 0;
+        if (!p->plan->run[i] || p->plan->fused[i] < 0) continue;
+        l->type->forward(p, l);
+        op->fill(t->be, 1, 0, flag);
+        op->finite(t->be, am_batch_of(l->out, t->n), am_y(p, l), flag);
+        op->download(t->be, 1, flag, &bad);
+        if (bad) return l;
+    }
+    return NULL;
+}

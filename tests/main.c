@@ -1,0 +1,47 @@
+/* main.c: the test program.  tests/run [-backend NAME] [SUITE ...] runs all suites or those named;
+ * its last line is "N passed, N failed". */
+#include "t.h"
+#include <unistd.h>
+
+#define SUITES(row) row(rng) row(cfg)
+#define DECLARE(name) extern const t_suite suite_##name;
+SUITES(DECLARE)
+#define ROW(name) &suite_##name,
+static const t_suite *const suites[] = {SUITES(ROW)};
+
+const char *t_backend;
+static char folder[200];
+
+char *t_path(char *out, size_t size, const char *name)
+{
+    snprintf(out, size, "%s/%s", folder, name);
+    return out;
+}
+
+int main(int argc, char **argv)
+{
+    int passed = 0, failed = 0, first = 1;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/automix-test-XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        return 1;
+    }
+    if (argc > 2 && !strcmp(argv[1], "-backend")) {
+        t_backend = argv[2];
+        first = 3;
+    }
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+        int wanted = first >= argc;
+        for (int k = first; k < argc; k++) wanted |= !strcmp(argv[k], suites[i]->name);
+        if (!wanted) continue;
+        int bad = _cmocka_run_group_tests(suites[i]->name, suites[i]->test, suites[i]->count, NULL, NULL);
+        failed += bad;
+        passed += (int)suites[i]->count - bad;
+    }
+    char clean[300];
+    snprintf(clean, sizeof clean, "rm -rf '%s'", folder);
+    if (system(clean)) perror(folder);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
