@@ -1,4 +1,7 @@
 # automix: make, make demo, make test, make bench, make fuzz, make docs, make clean
+#
+# Flags: GPU=1 CUDA and cuDNN; SIMD=0 plain C only; OPENMP=0 one thread; DEBUG=1 for a debugger;
+# SAN=address,undefined sanitizers; CC=clang.  Each combination has its own folder below build/.
 GPU    ?= 0
 SIMD   ?= 1
 OPENCV ?= 0
@@ -8,7 +11,7 @@ SAN    ?=
 
 CC     ?= cc
 CFLAGS  = -std=c11 -O3 -g -Wall -Wextra -Wpedantic -Werror=implicit -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE \
-          -fno-math-errno -fno-trapping-math
+          -fno-math-errno -fno-trapping-math -ffp-contract=off
 LDLIBS  = -lm -lpthread -lcjson -lxxhash
 
 ifeq ($(DEBUG),1)
@@ -21,23 +24,25 @@ ifneq ($(SAN),)
 CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
 
-TAG   := gpu$(GPU)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+comma := ,
+TAG   := gpu$(GPU)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(filter-out -cc -gcc,-$(notdir $(CC)))
 BUILD := build/$(TAG)
 
 SRC := $(wildcard src/*.c src/layers/*.c src/mix/*.c src/backend/cpu/*.c)
 OBJ  = $(SRC:%.c=$(BUILD)/%.o)
-comma := ,
 
 include src/backend/backends.mk
 
-TEST := $(wildcard tests/*.c)
+TEST    := $(wildcard tests/*.c)
+PROGRAM := $(wildcard examples/automix*.c)
 
 all: automix
 
-automix: $(BUILD)/automix
-	cp $< $@.part && mv $@.part $@
+# Copied whenever it differs, so that going back to other flags brings their program back.
+automix: $(BUILD)/automix FORCE
+	@cmp -s $< $@ || { cp $< $@.part && mv $@.part $@; }
 
-$(BUILD)/automix: $(OBJ) $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/automix*.c))
+$(BUILD)/automix: $(OBJ) $(PROGRAM:%.c=$(BUILD)/%.o)
 	@echo "  link $@"
 	@$(LINK) $(CFLAGS) $^ -o $@ $(LDLIBS)
 
@@ -52,14 +57,36 @@ $(BUILD)/%.o: %.c
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-clean:
-	rm -rf build automix
-
-.PHONY: all clean
-
-ifeq ($(SIMD),1)
-$(BUILD)/src/registry.o: EXTRA += -DAM_SIMD
-endif
 ifeq ($(GPU),1)
 $(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
 endif
+
+where:
+	@echo $(BUILD)
+
+demo:
+	@./scripts/demo.sh
+
+test:
+	@./scripts/test.sh
+
+bench: automix
+	@for m in none mixup cutmix automix; do ./automix bench cfg/small_$$m.cfg || exit 1; done
+
+docs: automix
+	@./automix reference > cfg/README.md.part && mv cfg/README.md.part cfg/README.md
+
+# Each file of tests/fuzz is a fuzzer; run.sh builds them with clang and a SAN= of their own.
+FUZZ_SECONDS ?= 30
+fuzz: automix
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) ./tests/fuzz/run.sh $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+
+$(BUILD)/fuzz/%: $(OBJ) $(BUILD)/tests/fuzz/%.o
+	@mkdir -p $(@D)
+	@echo "  link $@"
+	@$(LINK) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
+
+clean:
+	rm -rf build automix
+
+.PHONY: all where demo test bench docs fuzz clean FORCE

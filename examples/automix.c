@@ -293,7 +293,7 @@ static am_status sheet(line *l, am_err *e)
     l->run.weights = l->word[2];
     AM_TRY(whole("-n", l->pairs, 1, 64, &pairs, e));
     q.pairs = (int)pairs;
-    for (const char *at = list; *at;) {
+    for (const char *at = list; *at || !q.lambdas;) {
         char *end;
         double v = strtod(at, &end);
         if (end == at || (*end && *end != ',') || !(v >= 0 && v <= 1) || q.lambdas == 16)
@@ -426,6 +426,7 @@ int main(int argc, char **argv)
     static line l;
     am_err e = {0};
     l.run.seed = -1;
+    signal(SIGXFSZ, SIG_IGN);                               /* a file that may not grow is a fault of write, not the end */
     am_status s = dispatch(argc, argv, &l, &e);
     if (!s && (fflush(stdout) || ferror(stdout))) s = am_fail(&e, AM_EIO, AM_NOPLACE, "standard output could not be written");
     if (s) fprintf(stderr, "automix: %s%s%s\n", e.place, e.place[0] ? ": " : "", e.text);

@@ -29,11 +29,12 @@ static am_view part(am_view v, int x, int y, int width, int height)
 static void copy(am_view v, unsigned char *out)
 {
     size_t row = 3 * (size_t)v.width;
-    for (int y = 0; y < v.height; y++) memcpy(out + (size_t)y * row, v.pixel + (size_t)y * v.stride, row);
+    for (int y = 0; y < v.height; y++)
+        memcpy(out + (size_t)y * row, v.pixel + (size_t)y * v.stride, row);
 }
 
-/* Szegedy et al. 2015: area A = WH U(scale), shape r = exp U(log ratio), w = sqrt(A r), h = sqrt(A/r),
- * up to ten tries; then the largest box in the middle whose shape is allowed. */
+/* Szegedy et al. 2015: area A = WH U(scale), shape r = exp U(log ratio), w = sqrt(A r),
+ * h = sqrt(A/r), up to ten tries; then the largest box in the middle whose shape is allowed. */
 static am_view random_box(const am_augment *a, am_view v, am_rng *rng)
 {
     double low = log(a->ratio_min), high = log(a->ratio_max);
@@ -64,13 +65,13 @@ static int place(int room, int size, am_rng *rng)
 
 /* Shorter side to `side`, then a window of the net's size; what a window does not need is
  * computed all the same, as the position in the resized picture must be a whole pixel. */
-static am_status resize_and_cut(const am_augment *a, am_view v, int side, am_rng *rng, unsigned char *out,
-                                am_scratch *s, am_err *e)
+static am_status resize_and_cut(const am_augment *a, am_view v, int side, am_rng *rng,
+                                unsigned char *out, am_scratch *s, am_err *e)
 {
     int w = side, h = side;
     if (v.width < v.height) h = (int)((double)side * v.height / v.width);
     else w = (int)((double)side * v.width / v.height);
-    if (w < a->width || h < a->height) {                /* a net that is not square, or resize below its size */
+    if (w < a->width || h < a->height) { /* a net that is not square, or resize below its size */
         double grow = fmax((double)a->width / w, (double)a->height / h);
         w = (int)fmax(a->width, nearbyint(w * grow));
         h = (int)fmax(a->height, nearbyint(h * grow));
@@ -78,7 +79,9 @@ static am_status resize_and_cut(const am_augment *a, am_view v, int side, am_rng
     am_view big = v;
     if (w != v.width || h != v.height) {
         unsigned char *pixel = am_scratch_need(s, 2, 3 * (size_t)w * (size_t)h);
-        if (!pixel) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", w, h);
+        if (!pixel)
+            return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", w,
+                           h);
         AM_TRY(am_resize_view(v, 0, 0, v.width, v.height, a->filter, w, h, pixel, s, e));
         big = (am_view){pixel, 3 * (size_t)w, w, h};
     }
@@ -128,7 +131,8 @@ static void cut_padded(am_view v, int x, int y, int reflect, unsigned char *out)
 static void mirror(unsigned char *pixel, int width, int height)
 {
     for (int y = 0; y < height; y++, pixel += 3 * (size_t)width)
-        for (unsigned char *l = pixel, *r = pixel + 3 * ((size_t)width - 1); l < r; l += 3, r -= 3) {
+        for (unsigned char *l = pixel, *r = pixel + 3 * ((size_t)width - 1); l < r;
+             l += 3, r -= 3) {
             unsigned char t[3];
             memcpy(t, l, 3);
             memcpy(l, r, 3);
@@ -142,7 +146,8 @@ static am_status to_size(const am_augment *a, const am_image *img, am_rng *rng, 
     am_view v = whole(img);
     if (rng && a->resized_crop) {
         v = random_box(a, v, rng);
-        return am_resize_view(v, 0, 0, v.width, v.height, a->filter, a->width, a->height, out, s, e);
+        return am_resize_view(v, 0, 0, v.width, v.height, a->filter, a->width, a->height, out, s,
+                              e);
     }
     if (a->resize > 0) return resize_and_cut(a, v, a->resize, rng, out, s, e);
     if (v.width != a->width || v.height != a->height)
@@ -151,15 +156,17 @@ static am_status to_size(const am_augment *a, const am_image *img, am_rng *rng, 
     return AM_OK;
 }
 
-static am_status pad_and_cut(const am_augment *a, const am_image *img, am_rng *rng, unsigned char *out, am_scratch *s,
-                             am_err *e)
+static am_status pad_and_cut(const am_augment *a, const am_image *img, am_rng *rng,
+                             unsigned char *out, am_scratch *s, am_err *e)
 {
     am_view v = whole(img);
     if (v.width != a->width || v.height != a->height || a->resize > 0 || a->resized_crop) {
         size_t size = 3 * (size_t)a->width * (size_t)a->height;
         AM_TRY(to_size(a, img, rng, out, s, e));
         unsigned char *pixel = am_scratch_need(s, 2, size);
-        if (!pixel) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to pad a picture of %dx%d", a->width, a->height);
+        if (!pixel)
+            return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to pad a picture of %dx%d",
+                           a->width, a->height);
         memcpy(pixel, out, size);
         v = (am_view){pixel, 3 * (size_t)a->width, a->width, a->height};
     }
@@ -170,8 +177,8 @@ static am_status pad_and_cut(const am_augment *a, const am_image *img, am_rng *r
     return AM_OK;
 }
 
-am_status am_augment_with(const am_augment *a, const am_image *img, am_rng *rng, unsigned char *out, am_scratch *s,
-                          am_err *e)
+am_status am_augment_with(const am_augment *a, const am_image *img, am_rng *rng, unsigned char *out,
+                          am_scratch *s, am_err *e)
 {
     if (!rng) return to_size(a, img, NULL, out, s, e);
     if (am_distort_wanted(a)) am_distort_apply(a, img, rng, out);
@@ -182,7 +189,8 @@ am_status am_augment_with(const am_augment *a, const am_image *img, am_rng *rng,
     return AM_OK;
 }
 
-am_status am_augment_apply(const am_augment *a, const am_image *img, am_rng *rng, unsigned char *out, am_err *e)
+am_status am_augment_apply(const am_augment *a, const am_image *img, am_rng *rng,
+                           unsigned char *out, am_err *e)
 {
     am_scratch s = {0};
     am_status bad = am_augment_with(a, img, rng, out, &s, e);

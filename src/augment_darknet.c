@@ -1,13 +1,14 @@
 /* augment_darknet.c: Darknet's distortions, so that its cfgs keep their meaning.
  *
  * A crop of the net's size w x h is taken from the image W x H turned by t, stretched by a, scaled
- * by s = r / min(H, W a) with r a whole number in min_crop..max_crop (0: the net's size), shifted by
- * dx, dy.  Output pixel (x, y) is read, bilinearly and black outside, at
+ * by s = r / min(H, W a) with r a whole number in min_crop..max_crop (0: the net's size), shifted
+ * by dx, dy.  Output pixel (x, y) is read, bilinearly and black outside, at
  *     X = W/2 + cos t a (x - w/2 + dx)/s - sin t (y - h/2 + dy)/s
  *     Y = H/2 + sin t a (x - w/2 + dx)/s + cos t (y - h/2 + dy)/s
  * Shifts are uniform within what keeps the untilted crop inside the image; where the crop is larger
  * than the image there is no shift (pjreddie's goes to and fro over a black border).  aspect,
- * saturation and exposure v stand for u or 1/u with equal chance, u uniform in 1..v; hue is added. */
+ * saturation and exposure v stand for u or 1/u with equal chance, u uniform in 1..v; hue is
+ * added. */
 #include "dataset.h"
 #include <math.h>
 
@@ -80,7 +81,8 @@ static void jitter(unsigned char *p, double turn, double s_factor, double v_fact
 
 void am_colour_jitter(const am_augment *a, am_rng *rng, unsigned char *pixel, size_t pixels)
 {
-    int still = (a->saturation == 1 || a->saturation <= 0) && (a->exposure == 1 || a->exposure <= 0);
+    int still =
+        (a->saturation == 1 || a->saturation <= 0) && (a->exposure == 1 || a->exposure <= 0);
     if (a->hue == 0 && still) return;
     double turn = am_rng_between(rng, -a->hue, a->hue);
     double s = factor(rng, a->saturation), v = factor(rng, a->exposure);

@@ -10,7 +10,7 @@
 typedef struct am_run {
     const char *data, *cfg, *weights;
     const char *backend;        /* auto, cpu, simd, cuda */
-    const char *isa;            /* simd: generic, avx2, avx512, avx512bf16 */
+    const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double) */
     const char *precision;
     const char *mix;            /* instead of the cfg's [mix] sections */
     const char *gpus;
@@ -68,6 +68,7 @@ am_status am_write_sheet(const am_run *, const am_sheet_request *, const am_watc
 typedef struct am_overlap { double learned, chance; long pairs; } am_overlap;
 am_status am_masks(const am_run *, am_overlap *, am_err *);
 
+/* Runs on the judge, the cpu backend, unless another is named; there with exact sums. */
 am_status am_replay(const am_run *, const char *in, const char *out, am_err *);
 
 typedef struct am_bench_news {

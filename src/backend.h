@@ -82,7 +82,7 @@ typedef struct am_pairing {
     int lambda_concat;          /* a constant channel: lambda on the sample's side, 1 - lambda on its partner's */
     int bilinear;               /* upsampling; otherwise nearest */
     int scale;                  /* mask height = scale * h */
-    int normalise;              /* queries and keys are divided by their length over depth, times sqrt(depth)^(1/2) each */
+    int normalise;              /* each number of queries and of keys gets mean 0 and variance 1 over the sample's pixels */
     float bound;                /* > 0: logit = bound * tanh(logit / bound) */
 } am_pairing;
 
@@ -214,6 +214,12 @@ typedef struct am_ops {
     void (*mask_loss)(am_backend *, int n, int h, int w, int kind, int reduce_batch, float margin, am_dev weight,
                       am_dev lam, am_dev m, am_dev loss, am_grad dm);
     void (*mask_health)(am_backend *, int n, int h, int w, am_dev lam, am_dev m, am_dev health);
+
+    /* ---- AugMix ----
+     * prob, q: rows [3n][k], the clean ones and then two for each sample; labels [n][k]; cross, loss [n].
+     * cross = cross-entropy of the clean rows; loss = weight / 3 * (KL(p0 | M) + KL(p1 | M) + KL(p2 | M)), M their
+     * mean; q = the labels from which softmax_back makes the gradient of both. */
+    void (*jsd)(am_backend *, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss);
 } am_ops;
 
 #define AM_MASK_LOSSES "none|l1|l2|l1var|l2var|sparsity"
@@ -223,7 +229,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
-    const char *isa;            /* simd: generic, avx2, avx512, avx512bf16; NULL: the best the processor has */
+    const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
 
 struct am_backend {

@@ -13,6 +13,7 @@
  * lines collect in two arrays that double, and sections find their lines when all is read. */
 #include "cfg.h"
 #include <string.h>
+#include <unistd.h>
 #include "file.h"
 
 enum { MOST_BYTES = 1 << 20, MOST_DEPTH = 8 }; /* bytes: of a cfg and its includes together */
@@ -161,6 +162,10 @@ static am_status follow(reader *r, const source *s)
                                 "[include] goes deeper than %d files: %s", MOST_DEPTH, way);
     }
     am_loc at = l->loc;
+    if (access(path, F_OK))
+        return am_fail(r->err, AM_EINPUT, at,
+                       "[include] file=%s: there is no %s; it is looked up beside the file that "
+                       "names it", l->value, path);
     r->sections--;
     r->lines--;
     am_err why = {0};

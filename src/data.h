@@ -99,6 +99,7 @@ typedef struct am_host_batch {
     int n;                                              /* samples that count; the rest, up to batch, is black with label -1 */
     unsigned char *pixel;                               /* [batch][height][width][3] */
     int *label, *index;                                 /* [batch]; index in the data set, -1 beyond n */
+    unsigned char *extra;                               /* [batch][extra]: what prepare made of each sample, or NULL */
     long epoch, number;                                 /* this batch is the number-th of that epoch */
 } am_host_batch;
 
@@ -108,8 +109,11 @@ typedef struct am_loader_options {
     uint64_t seed;
     int train;                                          /* shuffled epochs, last partial batch dropped; else in order, last one padded */
     am_augment augment;
-    /* Called by the loader's threads for each training sample after augmentation, or NULL: host-side
-     * preparation of a method (saliency and the like).  extra is [batch][extra_size] bytes beside the batch. */
+    /* Called by the loader's threads for each sample after augmentation, or NULL: what a method makes of
+     * an image alone.  Chance continues the sample's own stream. */
+    void (*prepare)(void *user, const unsigned char *pixel, am_rng *, unsigned char *extra);
+    void *user;
+    size_t extra;                                       /* bytes for each sample, a multiple of 16 */
 } am_loader_options;
 
 /* The batches are a function of (seed, epoch, sample) alone, whatever the threads do.  A read

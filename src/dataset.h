@@ -11,7 +11,8 @@ typedef struct am_lines { const char **text; int *number; int count; } am_lines;
 am_status am_lines_read(am_lines *, am_arena *, const char *path, am_err *);
 
 /* Position is meaning in a file of names: exactly `classes` lines, none blank in between. */
-am_status am_names_read(const char *const **names, am_arena *, const char *path, int classes, am_err *);
+am_status am_names_read(const char *const **names, am_arena *, const char *path, int classes,
+                        am_err *);
 
 /* ---- a set of image files (dataset_files.c) ---- */
 /* Grows while a format looks for its files, then becomes the state of a data set.  Decoded images
@@ -29,15 +30,23 @@ size_t    am_files_keep(int train);                     /* the share of memory o
 am_status am_dataset_first(am_dataset *, int per_class, const char *path, am_err *);
 
 /* ---- resampling and augmentation with memory of the caller ---- */
-typedef struct am_scratch { unsigned char *bytes[3]; size_t size[3]; } am_scratch;      /* only grows */
-void *am_scratch_need(am_scratch *, int which, size_t size);                              /* NULL: out of memory */
+typedef struct am_scratch {
+    unsigned char *bytes[3];
+    size_t size[3];
+} am_scratch; /* only grows */
+void *am_scratch_need(am_scratch *, int which, size_t size); /* NULL: out of memory */
 void  am_scratch_free(am_scratch *);
 
-typedef struct am_view { const unsigned char *pixel; size_t stride; int width, height; } am_view;    /* stride: bytes a row */
+typedef struct am_view {
+    const unsigned char *pixel;
+    size_t stride;
+    int width, height;
+} am_view; /* stride: bytes a row */
 /* The box of `from` becomes out [height][width][3]. */
-am_status am_resize_view(am_view from, double x0, double y0, double w, double h, am_filter, int width, int height,
-                         unsigned char *out, am_scratch *, am_err *);
-am_status am_augment_with(const am_augment *, const am_image *, am_rng *, unsigned char *out, am_scratch *, am_err *);
+am_status am_resize_view(am_view from, double x0, double y0, double w, double h, am_filter,
+                         int width, int height, unsigned char *out, am_scratch *, am_err *);
+am_status am_augment_with(const am_augment *, const am_image *, am_rng *, unsigned char *out,
+                          am_scratch *, am_err *);
 
 /* Darknet's own distortions (augment_darknet.c). */
 int  am_distort_wanted(const am_augment *);

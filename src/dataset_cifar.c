@@ -32,7 +32,8 @@ static am_status read_sample(const am_dataset *d, int index, am_image *img, am_e
     const state *s = d->state;
     AM_TRY(am_image_fit(img, 32, 32, e));
     const part *p = find(s, &index);
-    const unsigned char *r = p->record + (size_t)index * (size_t)(s->label_bytes + AM_CIFAR_PIXELS) + s->label_bytes;
+    const unsigned char *r =
+        p->record + (size_t)index * (size_t)(s->label_bytes + AM_CIFAR_PIXELS) + s->label_bytes;
     for (int i = 0; i < AM_CIFAR_PLANE; i++) {
         img->pixel[3 * i] = r[i];
         img->pixel[3 * i + 1] = r[i + AM_CIFAR_PLANE];
@@ -66,50 +67,63 @@ static am_status load(state *s, const am_cifar *c, const am_data *data, const ch
     size_t size, record = record_bytes(c);
     AM_TRY(am_file_slurp(&s->mem, path, MOST_BYTES, &bytes, &size, e));
     if (!size || size % record)
-        return am_fail(e, AM_EINPUT, here, "%zu bytes are %zu records of %s (%zu bytes each) and %zu bytes more; the file is"
-                       " cut or of another kind, %s fetches it", size, size / record, c->title, record, size % record, c->script);
+        return am_fail(e, AM_EINPUT, here,
+                       "%zu bytes are %zu records of %s (%zu bytes each) and %zu bytes more; the "
+                       "file is"
+                       " cut or of another kind, %s fetches it",
+                       size, size / record, c->title, record, size % record, c->script);
     *p = (part){am_dup(&s->mem, path), (unsigned char *)bytes, (int)(size / record)};
     if (!p->path) return am_fail(e, AM_ENOMEM, here, "no memory for its name");
     for (int i = 0; i < p->count; i++) {
         int label = p->record[(size_t)i * record + (size_t)c->label_bytes - 1];
         if (label >= data->classes)
-            return am_fail(e, AM_EINPUT, here, "record %d has class %d, but classes=%d; is this %s, with classes=%d?", i, label,
-                           data->classes, c->title, c->classes);
+            return am_fail(e, AM_EINPUT, here,
+                           "record %d has class %d, but classes=%d; is this %s, with classes=%d?",
+                           i, label, data->classes, c->title, c->classes);
     }
     return AM_OK;
 }
 
 /* The names that come with the records, unless names= gave others; without them there are none. */
-static am_status take_names(am_dataset *d, state *s, const am_cifar *c, const am_data *data, am_err *e)
+static am_status take_names(am_dataset *d, state *s, const am_cifar *c, const am_data *data,
+                            am_err *e)
 {
     d->name = data->names;
     const char *path = s->part[0].path, *slash = strrchr(path, '/');
-    const char *names = am_print(&s->mem, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, c->names);
+    const char *names =
+        am_print(&s->mem, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, c->names);
     struct stat st;
-    if (!names) return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for the names of the classes");
+    if (!names)
+        return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for the names of the classes");
     if (d->name || data->classes != c->classes || stat(names, &st)) return AM_OK;
     return am_names_read(&d->name, &s->mem, names, data->classes, e);
 }
 
-am_status am_cifar_open(am_dataset *d, const am_cifar *c, const am_data *data, const char *const *files, am_err *e)
+am_status am_cifar_open(am_dataset *d, const am_cifar *c, const am_data *data,
+                        const char *const *files, am_err *e)
 {
-    *d = (am_dataset){.classes = data->classes, .read = read_sample, .where = where, .close = close_set};
+    *d = (am_dataset){
+        .classes = data->classes, .read = read_sample, .where = where, .close = close_set};
     if (data->classes > c->classes)
-        return am_fail(e, AM_EINPUT, (am_loc){data->file, 0}, "classes=%d, but %s has %d; set classes=%d", data->classes, c->title,
+        return am_fail(e, AM_EINPUT, (am_loc){data->file, 0},
+                       "classes=%d, but %s has %d; set classes=%d", data->classes, c->title,
                        c->classes, c->classes);
     state *s = d->state = calloc(1, sizeof *s);
-    am_status bad = s ? AM_OK : am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for the data set");
+    am_status bad =
+        s ? AM_OK : am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for the data set");
     if (s) s->label_bytes = c->label_bytes;
     for (int i = 0; !bad && i < AM_CIFAR_FILES && files[i]; i++) {
         bad = load(s, c, data, files[i], e);
         if (!bad) d->count += s->part[i].count;
     }
     int *label = bad ? NULL : am_new(&s->mem, (size_t)d->count * sizeof *label);
-    if (!bad && !label) bad = am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for %d labels", d->count);
+    if (!bad && !label)
+        bad = am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for %d labels", d->count);
     if (!bad) {
         int *to = label;
         for (const part *p = s->part; p < s->part + s->parts; p++)
-            for (int i = 0; i < p->count; i++) *to++ = p->record[(size_t)i * record_bytes(c) + (size_t)c->label_bytes - 1];
+            for (int i = 0; i < p->count; i++)
+                *to++ = p->record[(size_t)i * record_bytes(c) + (size_t)c->label_bytes - 1];
         d->label = label;
         bad = take_names(d, s, c, data, e);
     }
@@ -120,8 +134,11 @@ am_status am_cifar_open(am_dataset *d, const am_cifar *c, const am_data *data, c
 int am_cifar_looks_like(const am_cifar *c, const char *path)
 {
     struct stat st;
-    size_t n = strlen(path), mine = record_bytes(c), other = (size_t)(3 - c->label_bytes) + AM_CIFAR_PIXELS;
-    if (n < 4 || strcmp(path + n - 4, ".bin") || stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size < 1) return 0;
+    size_t n = strlen(path), mine = record_bytes(c),
+           other = (size_t)(3 - c->label_bytes) + AM_CIFAR_PIXELS;
+    if (n < 4 || strcmp(path + n - 4, ".bin") || stat(path, &st) || !S_ISREG(st.st_mode)
+        || st.st_size < 1)
+        return 0;
     return (size_t)st.st_size % mine == 0 && (size_t)st.st_size % other != 0;
 }
 
@@ -135,5 +152,6 @@ int am_cifar_has(const char *folder, const char *file)
 {
     char path[4096];
     struct stat st;
-    return snprintf(path, sizeof path, "%s/%s", folder, file) < (int)sizeof path && !stat(path, &st) && S_ISREG(st.st_mode);
+    return snprintf(path, sizeof path, "%s/%s", folder, file) < (int)sizeof path && !stat(path, &st)
+           && S_ISREG(st.st_mode);
 }

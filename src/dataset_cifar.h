@@ -15,7 +15,8 @@ typedef struct am_cifar {
 } am_cifar;
 
 /* files: paths, up to AM_CIFAR_FILES, NULL after the last. */
-am_status am_cifar_open(am_dataset *, const am_cifar *, const am_data *, const char *const *files, am_err *);
+am_status am_cifar_open(am_dataset *, const am_cifar *, const am_data *, const char *const *files,
+                        am_err *);
 /* A file *.bin of whole records of this kind and not of the other. */
 int am_cifar_looks_like(const am_cifar *, const char *path);
 int am_cifar_has(const char *folder, const char *file);

@@ -17,7 +17,7 @@ struct am_files {
     int *label;                                         /* [count] */
     int count, slots;
     _Atomic(kept *) *kept;                              /* [count], or NULL */
-    atomic_size_t left;                                 /* bytes that decoded images may still take */
+    atomic_size_t left; /* bytes that decoded images may still take */
 };
 
 size_t am_files_keep(int train) { return train ? (size_t)768 << 20 : (size_t)256 << 20; }
@@ -58,8 +58,10 @@ static int grow(am_files *f, size_t need)
 am_status am_files_add(am_files *f, const char *path, int label, am_err *e)
 {
     size_t n = strlen(path) + 1;
-    if (f->count >= 1 << 29) return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "more than %d images in a set", f->count);
-    if (!grow(f, n)) return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for the list of images");
+    if (f->count >= 1 << 29)
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "more than %d images in a set", f->count);
+    if (!grow(f, n))
+        return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for the list of images");
     memcpy(f->text + f->used, path, n);
     f->at[f->count] = f->used;
     f->label[f->count++] = label;

@@ -1,9 +1,9 @@
 /* dataset_folder.c: a folder for each class, images anywhere below it.
  *
- * Class k is the k-th folder of train= in the order of strcmp (or the k-th line of labels=); valid=
- * must have no other folders.  Tiny-ImageNet's val/, where val_annotations.txt says the class of each
- * image, is read too.  Names that begin with a dot are passed over, as is what is no image by
- * its ending. */
+ * Class k is the k-th folder of train= in the order of strcmp (or the k-th line of labels=, or of
+ * names= where that names the folders); valid= must have no other folders.  Tiny-ImageNet's val/,
+ * where val_annotations.txt says the class of each image, is read too.  Names that begin with a dot
+ * are passed over, as is what is no image by its ending. */
 #include "dataset.h"
 #include <dirent.h>
 #include <errno.h>
@@ -16,9 +16,13 @@
 enum { PATH = 4096, DEEPEST = 8 };
 
 typedef struct entries { char **name; int count; } entries;     /* sorted */
-typedef struct classes { const char *const *name; int count; am_loc from; } classes;
+typedef struct named { const char *name; int class; } named;
+typedef struct classes { const char *const *name; named *sorted; int count; am_loc from; } classes;
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static int is_folder(const char *path)
 {
@@ -35,7 +39,9 @@ static int is_file(const char *path)
 static int is_image_name(const char *name)
 {
     const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".bmp"));
+    return dot
+           && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg")
+               || !strcasecmp(dot, ".bmp"));
 }
 
 /* path = folder/name */
@@ -44,7 +50,8 @@ static am_status join(char *path, const char *folder, const char *name, am_err *
     size_t n = strlen(folder);
     const char *slash = n && folder[n - 1] == '/' ? "" : "/";
     if (snprintf(path, PATH, "%s%s%s", folder, slash, name) < PATH) return AM_OK;
-    return am_fail(e, AM_EINPUT, AM_NOPLACE, "a path below '%.80s...' is longer than %d bytes", folder, PATH - 1);
+    return am_fail(e, AM_EINPUT, AM_NOPLACE, "a path below '%.80s...' is longer than %d bytes",
+                   folder, PATH - 1);
 }
 
 /* What lies in a folder, sorted; its strings are the arena's. */
@@ -52,7 +59,9 @@ static am_status list(entries *l, am_arena *mem, const char *folder, am_err *e)
 {
     *l = (entries){0};
     DIR *d = opendir(folder);
-    if (!d) return am_fail(e, AM_EIO, (am_loc){folder, 0}, "the folder cannot be read: %s", strerror(errno));
+    if (!d)
+        return am_fail(e, AM_EIO, (am_loc){folder, 0}, "the folder cannot be read: %s",
+                       strerror(errno));
     am_arena names = {0};                               /* many pieces of 64 bytes, soon gone */
     int room = 0, ok = 1;
     size_t bytes = 0;
@@ -80,7 +89,8 @@ static am_status list(entries *l, am_arena *mem, const char *folder, am_err *e)
     }
     free(name);
     am_arena_free(&names);
-    return l->name ? AM_OK : am_fail(e, AM_ENOMEM, (am_loc){folder, 0}, "no memory for the names in it");
+    return l->name ? AM_OK
+                   : am_fail(e, AM_ENOMEM, (am_loc){folder, 0}, "no memory for the names in it");
 }
 
 /* Add all images below a folder, in sorted order. */
@@ -95,11 +105,14 @@ static am_status collect(am_files *f, const char *folder, int label, int depth, 
         if (bad) break;
         if (is_folder(path)) {
             if (depth == DEEPEST)
-                bad = am_fail(e, AM_EINPUT, (am_loc){path, 0}, "more than %d folders deep; does a link lead back?", depth);
+                bad = am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                              "more than %d folders deep; does a link lead back?", depth);
             else bad = collect(f, path, label, depth + 1, e);
         } else if (is_image_name(l.name[i])) {
             if (is_file(path)) bad = am_files_add(f, path, label, e);
-            else bad = am_fail(e, AM_EINPUT, (am_loc){path, 0}, "is no file but a link to nowhere or a device; take it out");
+            else
+                bad = am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                              "is no file but a link to nowhere or a device; take it out");
         }
     }
     am_arena_free(&mem);
@@ -120,45 +133,90 @@ static am_status class_folders(entries *l, am_arena *mem, const char *folder, am
     return AM_OK;
 }
 
-/* qsort has no argument for the names, so pairs of name and class are sorted. */
-typedef struct named { const char *name; int class; } named;
-static int by_named(const void *a, const void *b) { return strcmp(((const named *)a)->name, ((const named *)b)->name); }
-
-static am_status find_classes(classes *c, named **sorted, am_arena *mem, const am_data *data, const char *path, am_err *e)
+/* Names that are no file of this set's, such as "tabby cat" for n02123045, say nothing of order. */
+static int all_in(const entries *l, const char *const *name, int count)
 {
-    if (data->labels) *c = (classes){data->labels, data->classes, {data->file, 0}};
-    else {
-        entries l;
-        const char *from = *data->train_path && is_folder(data->train_path) ? data->train_path : path;
-        AM_TRY(class_folders(&l, mem, from, e));
-        *c = (classes){(const char *const *)l.name, l.count, {am_dup(mem, from), 0}};
-        if (l.count != data->classes)
-            return am_fail(e, AM_EINPUT, c->from, "has %d folders, but classes=%d; there must be one folder for each class", l.count, data->classes);
+    for (int i = 0; i < l->count; i++) {
+        int k = 0;
+        while (k < count && strcmp(l->name[i], name[k])) k++;
+        if (k == count) return 0;
     }
-    *sorted = am_new(mem, (size_t)c->count * sizeof **sorted);
-    if (!*sorted) return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for its classes");
-    for (int i = 0; i < c->count; i++) (*sorted)[i] = (named){c->name[i], i};
-    qsort(*sorted, (size_t)c->count, sizeof **sorted, by_named);
-    for (int i = 1; i < c->count; i++)
-        if (!strcmp((*sorted)[i].name, (*sorted)[i - 1].name))
-            return am_fail(e, AM_EINPUT, c->from, "labels= has '%s' twice", (*sorted)[i].name);
+    return l->count > 0;
+}
+
+/* Tiny-ImageNet without its training images: wnids.txt beside val/ names their folders. */
+static am_status read_wnids(entries *l, am_arena *mem, const char *path, am_err *e)
+{
+    char file[PATH];
+    am_lines lines;
+    AM_TRY(join(file, path, "../wnids.txt", e));
+    if (!is_file(file)) return AM_OK;
+    AM_TRY(am_lines_read(&lines, mem, file, e));
+    l->name = (char **)lines.text;
+    l->count = lines.count;
+    qsort(l->name, (size_t)l->count, sizeof *l->name, by_name);
     return AM_OK;
 }
 
-static am_status class_of(int *label, const char *name, const classes *c, const named *sorted, am_loc at, am_err *e)
+/* The order of classes: labels=, or the folders of train= (of valid= where there is no train=) as
+ * names= orders them, or sorted where names= has other words. */
+static am_status order_classes(classes *c, am_arena *mem, const am_data *data, const char *path,
+                               am_err *e)
 {
-    const named *n = bsearch(&(named){name, 0}, sorted, (size_t)c->count, sizeof *sorted, by_named);
+    entries l;
+    int has_train = *data->train_path && is_folder(data->train_path);
+    const char *from = has_train ? data->train_path : path;
+    *c = (classes){data->labels, NULL, data->classes, {data->file, 0}};
+    if (c->name) return AM_OK;
+    AM_TRY(class_folders(&l, mem, from, e));
+    if (!has_train) AM_TRY(read_wnids(&l, mem, path, e));
+    *c = (classes){(const char *const *)l.name, NULL, l.count, {am_dup(mem, from), 0}};
+    if (data->names && all_in(&l, data->names, data->classes)) {
+        c->name = data->names;
+        c->count = data->classes;
+    }
+    if (l.count == data->classes || (!has_train && c->name == data->names)) return AM_OK;
+    return am_fail(e, AM_EINPUT, c->from,
+                   "has %d folders, but classes=%d; there must be one folder for each class",
+                   l.count, data->classes);
+}
+
+static int by_class_name(const void *a, const void *b)
+{
+    return strcmp(((const named *)a)->name, ((const named *)b)->name);
+}
+
+static am_status find_classes(classes *c, am_arena *mem, const am_data *data, const char *path,
+                              am_err *e)
+{
+    AM_TRY(order_classes(c, mem, data, path, e));
+    c->sorted = am_new(mem, (size_t)c->count * sizeof *c->sorted);
+    if (!c->sorted) return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for its classes");
+    for (int i = 0; i < c->count; i++) c->sorted[i] = (named){c->name[i], i};
+    qsort(c->sorted, (size_t)c->count, sizeof *c->sorted, by_class_name);
+    for (int i = 1; i < c->count; i++)
+        if (!strcmp(c->sorted[i].name, c->sorted[i - 1].name))
+            return am_fail(e, AM_EINPUT, c->from, "the class '%.100s' is named twice",
+                           c->sorted[i].name);
+    return AM_OK;
+}
+
+static am_status class_of(int *label, const char *name, const classes *c, am_loc at, am_err *e)
+{
+    const named *n = bsearch(&(named){name, 0}, c->sorted, (size_t)c->count, sizeof *c->sorted,
+                             by_class_name);
     if (n) {
         *label = n->class;
         return AM_OK;
     }
     const char *near = am_nearest(name, c->name, c->count);
-    return am_fail(e, AM_EINPUT, at, "'%.100s' is none of the %d classes of %s%s%s%s", name, c->count, c->from.file,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return am_fail(e, AM_EINPUT, at, "'%.100s' is none of the %d classes of %s%s%s%s", name,
+                   c->count, c->from.file, near ? "; did you mean '" : "", near ? near : "",
+                   near ? "'?" : "");
 }
 
 /* val_annotations.txt: FILE <tab> CLASS <tab> box */
-static am_status read_annotations(am_files *f, const classes *c, const named *sorted, const char *folder, am_err *e)
+static am_status read_annotations(am_files *f, const classes *c, const char *folder, am_err *e)
 {
     char list_path[PATH], path[PATH];
     am_lines l;
@@ -171,48 +229,60 @@ static am_status read_annotations(am_files *f, const classes *c, const named *so
         char file[256], name[256], inside[300];
         int label;
         if (sscanf(l.text[i], "%255[^\t]\t%255[^\t]", file, name) != 2)
-            return am_fail(e, AM_EINPUT, at, "'%.80s' is not 'FILE <tab> CLASS <tab> box'", l.text[i]);
-        AM_TRY(class_of(&label, name, c, sorted, at, e));
+            return am_fail(e, AM_EINPUT, at, "'%.80s' is not 'FILE <tab> CLASS <tab> box'",
+                           l.text[i]);
+        AM_TRY(class_of(&label, name, c, at, e));
         snprintf(inside, sizeof inside, "images/%s", file);
         AM_TRY(join(path, folder, inside, e));
-        if (!is_file(path)) return am_fail(e, AM_EINPUT, at, "image '%s' does not exist; unpack the set again, or take the line out", path);
+        if (!is_file(path))
+            return am_fail(e, AM_EINPUT, at,
+                           "image '%s' does not exist; unpack the set again, or take the line out",
+                           path);
         AM_TRY(am_files_add(f, path, label, e));
     }
     return AM_OK;
 }
 
-static am_status read_folders(am_files *f, const classes *c, const named *sorted, const char *folder, int train, am_err *e)
+static am_status read_folders(am_files *f, const classes *c, const char *folder, int train,
+                              am_err *e)
 {
     entries l;
     char path[PATH];
     AM_TRY(class_folders(&l, am_files_arena(f), folder, e));
-    if (!l.count) return am_fail(e, AM_EINPUT, (am_loc){folder, 0}, "has no folders; format=folder wants one for each class");
+    if (!l.count)
+        return am_fail(e, AM_EINPUT, (am_loc){folder, 0},
+                       "has no folders; format=folder wants one for each class");
     for (int i = 0; i < l.count; i++) {
         int label, before = am_files_count(f);
-        AM_TRY(class_of(&label, l.name[i], c, sorted, (am_loc){folder, 0}, e));
+        AM_TRY(class_of(&label, l.name[i], c, (am_loc){folder, 0}, e));
         AM_TRY(join(path, folder, l.name[i], e));
         AM_TRY(collect(f, path, label, 0, e));
         if (train && am_files_count(f) == before)
-            return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "holds no image (.png, .jpg, .jpeg, .bmp); a class needs some to be learned");
+            return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                           "holds no image (.png, .jpg, .jpeg, .bmp); a class needs some to be "
+                           "learned");
     }
     return AM_OK;
 }
 
-static am_status fill(am_files *f, am_dataset *d, const am_data *data, const char *path, int train, am_err *e)
+static am_status fill(am_files *f, am_dataset *d, const am_data *data, const char *path, int train,
+                      am_err *e)
 {
     classes c;
-    named *sorted = NULL;
     char annotations[PATH];
-    if (!is_folder(path)) return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "is not a folder; format=folder wants one folder for each class in it");
-    AM_TRY(find_classes(&c, &sorted, am_files_arena(f), data, path, e));
+    if (!is_folder(path))
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "is not a folder; format=folder wants one folder for each class in it");
+    AM_TRY(find_classes(&c, am_files_arena(f), data, path, e));
     AM_TRY(join(annotations, path, "val_annotations.txt", e));
-    if (is_file(annotations)) AM_TRY(read_annotations(f, &c, sorted, path, e));
-    else AM_TRY(read_folders(f, &c, sorted, path, train, e));
+    if (is_file(annotations)) AM_TRY(read_annotations(f, &c, path, e));
+    else AM_TRY(read_folders(f, &c, path, train, e));
     d->name = data->names ? data->names : c.name;
     return AM_OK;
 }
 
-static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train, am_err *e)
+static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train,
+                          am_err *e)
 {
     am_files *f;
     *d = (am_dataset){.classes = data->classes};
@@ -228,7 +298,8 @@ static am_status open_set(am_dataset *d, const am_data *data, const char *path, 
 /* Folders in it, and not one of the layouts that other formats know. */
 static int looks_like(const char *path)
 {
-    static const char *const others[] = {"boxes.txt", "train.bin", "test.bin", "data_batch_1.bin", "test_batch.bin"};
+    static const char *const others[] = {"boxes.txt", "train.bin", "test.bin", "data_batch_1.bin",
+                                         "test_batch.bin"};
     am_arena mem = {0};
     entries l;
     char file[PATH];
@@ -241,4 +312,7 @@ static int looks_like(const char *path)
 }
 
 const am_format am_format_folder = {
-    "folder", "a folder for each class, in sorted order; Tiny-ImageNet's val/ with val_annotations.txt too", looks_like, open_set};
+    .name = "folder",
+    .help = "a folder for each class; Tiny-ImageNet's val/ with val_annotations.txt too",
+    .looks_like = looks_like,
+    .open = open_set};

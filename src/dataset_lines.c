@@ -14,7 +14,8 @@ am_status am_lines_read(am_lines *l, am_arena *mem, const char *path, am_err *e)
     *l = (am_lines){0};
     AM_TRY(am_file_slurp(mem, path, MOST_BYTES, &text, &size, e));
     if (memchr(text, 0, size))
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "holds zero bytes, so it is no text file; is it another file?");
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "holds zero bytes, so it is no text file; is it another file?");
     for (size_t i = 0; i < size; i++) most += text[i] == '\n';
     l->text = am_new(mem, most * sizeof *l->text);
     l->number = am_new(mem, most * sizeof *l->number);
@@ -35,15 +36,18 @@ am_status am_lines_read(am_lines *l, am_arena *mem, const char *path, am_err *e)
     return AM_OK;
 }
 
-am_status am_names_read(const char *const **names, am_arena *mem, const char *path, int classes, am_err *e)
+am_status am_names_read(const char *const **names, am_arena *mem, const char *path, int classes,
+                        am_err *e)
 {
     am_lines l;
     AM_TRY(am_lines_read(&l, mem, path, e));
     for (int i = 0; i < l.count; i++)
         if (l.number[i] != i + 1)
-            return am_fail(e, AM_EINPUT, (am_loc){path, i + 1}, "a blank line; the line's number is the class, so take it out");
+            return am_fail(e, AM_EINPUT, (am_loc){path, i + 1},
+                           "a blank line; the line's number is the class, so take it out");
     if (l.count != classes)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "has %d names, but classes=%d; one line for each class", l.count, classes);
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "has %d names, but classes=%d; one line for each class", l.count, classes);
     *names = l.text;
     return AM_OK;
 }

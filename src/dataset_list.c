@@ -1,4 +1,4 @@
-/* dataset_list.c: Darknet's lists: an image path a line, whose class is the label that occurs in it.
+/* dataset_list.c: Darknet's lists: an image path a line, whose class is the label that it holds.
  *
  * Darknet takes a label anywhere in the path: a beetle is a bee too, and every image below train/
  * is a train.  Here a label must stand by itself, between ends of the path and characters that are
@@ -25,9 +25,17 @@ typedef struct hit { size_t from, to; const word *word; } hit;
 typedef struct hits { hit hit[MOST_HITS]; int count; } hits;
 
 /* What is wrong with the list, told once for all of it. */
-typedef struct faults { int none, several, missing; char shown[400]; size_t used; int lines; } faults;
+typedef struct faults {
+    int none, several, missing;
+    char shown[400];
+    size_t used;
+    int lines;
+} faults;
 
-static int by_text(const void *a, const void *b) { return strcmp(((const word *)a)->text, ((const word *)b)->text); }
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const word *)a)->text, ((const word *)b)->text);
+}
 
 /* Letters and digits in any script: bytes of UTF-8 beyond ASCII are letters. */
 static int is_inner(char c)
@@ -69,7 +77,8 @@ static void find_all(hits *h, const words *w, const char *text)
         if (end == i) continue;
         int within = 0;
         for (int k = 0; k < h->count; k++) within |= h->hit[k].to >= end;
-        if (!within && h->count < MOST_HITS) h->hit[h->count++] = (hit){i, end, find(w, text + i, end - i)};
+        if (!within && h->count < MOST_HITS)
+            h->hit[h->count++] = (hit){i, end, find(w, text + i, end - i)};
     }
 }
 
@@ -79,7 +88,9 @@ static int is_part_name(const char *text, const hit *h)
     static const char *const names[] = {"train", "test", "valid", "val", "validation", "images"};
     if (text[h->to] != '/' || (h->from && text[h->from - 1] != '/')) return 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == h->to - h->from && !strncmp(text + h->from, names[i], h->to - h->from)) return 1;
+        if (strlen(names[i]) == h->to - h->from
+            && !strncmp(text + h->from, names[i], h->to - h->from))
+            return 1;
     return 0;
 }
 
@@ -134,7 +145,8 @@ static void show(faults *f, int number, const char *path, const char *what)
     if (f->lines++ >= SHOWN) return;
     size_t n = strlen(path);
     const char *end = n > 40 ? path + n - 37 : path;
-    int used = snprintf(f->shown + f->used, sizeof f->shown - f->used, "\n  line %d: %s%s: %.40s", number, n > 40 ? "..." : "", end, what);
+    int used = snprintf(f->shown + f->used, sizeof f->shown - f->used, "\n  line %d: %s%s: %.40s",
+                        number, n > 40 ? "..." : "", end, what);
     if (used > 0) f->used += (size_t)used;
     if (f->used >= sizeof f->shown) f->used = sizeof f->shown - 1;
 }
@@ -152,7 +164,8 @@ static int class_of(const am_lines *l, int i, const words *w, size_t shared, fau
     }
     classify(&h, w, path, shared);
     if (h.count == 1) return h.hit[0].word->class;
-    if (h.count) snprintf(what, sizeof what, "%.30s, %.30s", h.hit[0].word->text, h.hit[1].word->text);
+    if (h.count)
+        snprintf(what, sizeof what, "%.30s, %.30s", h.hit[0].word->text, h.hit[1].word->text);
     f->several += h.count > 1;
     f->none += !h.count;
     show(f, l->number[i], path, h.count ? what : "no label");
@@ -161,27 +174,33 @@ static int class_of(const am_lines *l, int i, const words *w, size_t shared, fau
 
 static am_status report(const faults *f, int count, const char *path, am_err *e)
 {
-    char table[sizeof f->shown];
-    snprintf(table, sizeof table, "%s", f->shown);
     if (f->missing)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "%d of %d images do not exist; paths are relative to the folder automix"
-                       " runs in%s", f->missing, count, table);
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "%d of %d images do not exist; paths are relative to the folder automix"
+                       " runs in%s",
+                       f->missing, count, f->shown);
     if (f->none || f->several)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "%d of %d images have no label in their path, %d have several; a label must"
-                       " stand by itself, and labels= may hold it with its neighbours (/bee/, _bee.)%s", f->none, count,
-                       f->several, table);
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "%d of %d images have no label in their path, %d have several; a label must"
+                       " stand by itself, and labels= may hold it with its neighbours"
+                       " (/bee/, _bee.)%s",
+                       f->none, count, f->several, f->shown);
     return AM_OK;
 }
 
-static am_status read_words(words *w, am_arena *mem, const am_data *data, const char *path, am_err *e)
+static am_status read_words(words *w, am_arena *mem, const am_data *data, const char *path,
+                            am_err *e)
 {
     const char *const *label = data->labels ? data->labels : data->names;
     if (!label)
-        return am_fail(e, AM_EINPUT, (am_loc){data->file, 0}, "a list needs labels= (or names=): a file with the label of each class"
-                       " as it occurs in the paths of %s", path);
+        return am_fail(e, AM_EINPUT, (am_loc){data->file, 0},
+                       "a list needs labels= (or names=): a file with the label of each class"
+                       " as it occurs in the paths of %s",
+                       path);
     w->count = data->classes;
     w->word = am_new(mem, (size_t)w->count * sizeof *w->word);
-    if (!w->word) return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for %d labels", w->count);
+    if (!w->word)
+        return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for %d labels", w->count);
     for (int i = 0; i < w->count; i++) {
         w->word[i] = (word){label[i], strlen(label[i]), i};
         if (w->word[i].size > w->longest) w->longest = w->word[i].size;
@@ -189,7 +208,8 @@ static am_status read_words(words *w, am_arena *mem, const am_data *data, const 
     qsort(w->word, (size_t)w->count, sizeof *w->word, by_text);
     for (int i = 1; i < w->count; i++)
         if (!strcmp(w->word[i].text, w->word[i - 1].text))
-            return am_fail(e, AM_EINPUT, (am_loc){data->file, 0}, "labels= has '%.80s' twice; a path could not tell the classes apart",
+            return am_fail(e, AM_EINPUT, (am_loc){data->file, 0},
+                           "labels= has '%.80s' twice; a path could not tell the classes apart",
                            w->word[i].text);
     return AM_OK;
 }
@@ -201,7 +221,8 @@ static am_status fill(am_files *f, const am_data *data, const char *path, am_err
     faults bad = {0};
     AM_TRY(read_words(&w, am_files_arena(f), data, path, e));
     AM_TRY(am_lines_read(&l, am_files_arena(f), path, e));
-    if (!l.count) return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "the list is empty; one image path a line");
+    if (!l.count)
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "the list is empty; one image path a line");
     size_t shared = shared_folders(&l);
     for (int i = 0; i < l.count; i++) {
         int class = class_of(&l, i, &w, shared, &bad);
@@ -210,7 +231,8 @@ static am_status fill(am_files *f, const am_data *data, const char *path, am_err
     return report(&bad, l.count, path, e);
 }
 
-static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train, am_err *e)
+static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train,
+                          am_err *e)
 {
     am_files *f;
     *d = (am_dataset){.classes = data->classes, .name = data->names};
@@ -232,4 +254,7 @@ static int looks_like(const char *path)
 }
 
 const am_format am_format_list = {
-    "list", "Darknet's lists: an image path a line, with the label of its class in the path", looks_like, open_set};
+    .name = "list",
+    .help = "Darknet's lists: an image path a line, with the label of its class in the path",
+    .looks_like = looks_like,
+    .open = open_set};

@@ -1,6 +1,6 @@
-/* dataset_shapes.c: reads the generated set as shapes_write.c lays it out: pictures, and of each the
- * silhouette.  boxes.txt says which pictures there are and in which order; a picture's class is its
- * folder.  Everything is decoded at open (4,000 pictures of 32x32 take 16 MB). */
+/* dataset_shapes.c: reads the generated set as shapes_write.c lays it out: pictures and the
+ * silhouette of each.  boxes.txt says which pictures there are and in which order; a picture's
+ * class is its folder.  Everything is decoded at open (4,000 pictures of 32x32 take 16 MB). */
 #include "file.h"
 #include "shapes.h"
 #include <stdint.h>
@@ -27,35 +27,45 @@ static int looks_like(const char *path)
 {
     char part[PATH];
     struct stat st;
-    if (snprintf(part, sizeof part, "%s/boxes.txt", path) >= (int)sizeof part || stat(part, &st) || !S_ISREG(st.st_mode)) return 0;
-    return snprintf(part, sizeof part, "%s/silhouettes", path) < (int)sizeof part && !stat(part, &st) && S_ISDIR(st.st_mode);
+    if (snprintf(part, sizeof part, "%s/boxes.txt", path) >= (int)sizeof part || stat(part, &st)
+        || !S_ISREG(st.st_mode))
+        return 0;
+    return snprintf(part, sizeof part, "%s/silhouettes", path) < (int)sizeof part
+           && !stat(part, &st) && S_ISDIR(st.st_mode);
 }
 
 static int class_of(const char *name)
 {
     for (int c = 0; c < AM_SHAPES; c++) {
         size_t n = strlen(am_shape_name[c]);
-        if (!strncmp(name, am_shape_name[c], n) && name[n] == '/' && name[n + 1] && !strchr(name + n + 1, '/')) return c;
+        if (!strncmp(name, am_shape_name[c], n) && name[n] == '/' && name[n + 1]
+            && !strchr(name + n + 1, '/'))
+            return c;
     }
     return -1;
 }
 
 /* One line of boxes.txt; the box itself is for readers of the file, but must be one. */
-static am_status read_line(state *s, const char *folder, char *line, int count, am_loc at, am_err *e)
+static am_status read_line(state *s, const char *folder, char *line, int count, am_loc at,
+                           am_err *e)
 {
     int x, y, w, h, end = -1;
     char *space = strchr(line, ' ');
-    if (!space || sscanf(space, "%d %d %d %d %n", &x, &y, &w, &h, &end) != 4 || end < 0 || space[end] || x < 0 || y < 0 || w < 1 || h < 1)
-        return am_fail(e, AM_EINPUT, at, "'%.60s' is not 'CLASS/NNNNN.png x y width height'; write the set anew with"
+    if (!space || sscanf(space, "%d %d %d %d %n", &x, &y, &w, &h, &end) != 4 || end < 0
+        || space[end] || x < 0 || y < 0 || w < 1 || h < 1)
+        return am_fail(e, AM_EINPUT, at,
+                       "'%.60s' is not 'CLASS/NNNNN.png x y width height'; write the set anew with"
                        " automix data shapes", line);
     *space = 0;
     s->label[count] = class_of(line);
     if (s->label[count] < 0)
-        return am_fail(e, AM_EINPUT, at, "'%.60s' is in no folder of the generated set's classes (arrow, crescent, ...);"
+        return am_fail(e, AM_EINPUT, at,
+                       "'%.60s' is in no folder of the generated set's classes (arrow, bow, ...);"
                        " other pictures are read with format=folder", line);
     s->name[count] = line;
     s->path[count] = am_print(&s->mem, "%s/%s", folder, line);
-    return s->path[count] ? AM_OK : am_fail(e, AM_ENOMEM, at, "no memory for the names of the pictures");
+    if (s->path[count]) return AM_OK;
+    return am_fail(e, AM_ENOMEM, at, "no memory for the names of the pictures");
 }
 
 static am_status read_list(state *s, const char *folder, int *count, am_err *e)
@@ -68,7 +78,8 @@ static am_status read_list(state *s, const char *folder, int *count, am_err *e)
     s->name = am_new(&s->mem, lines * sizeof *s->name);
     s->path = am_new(&s->mem, lines * sizeof *s->path);
     s->label = am_new(&s->mem, lines * sizeof *s->label);
-    if (!s->name || !s->path || !s->label) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for %zu pictures", lines);
+    if (!s->name || !s->path || !s->label)
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for %zu pictures", lines);
     am_loc at = {list, 0};
     for (char *line = text, *next; line; line = next) {
         at.line++;
@@ -79,18 +90,21 @@ static am_status read_list(state *s, const char *folder, int *count, am_err *e)
         ++*count;
     }
     if (!*count)
-        return am_fail(e, AM_EINPUT, (am_loc){list, 0}, "lists no picture; write the set anew with automix data shapes");
+        return am_fail(e, AM_EINPUT, (am_loc){list, 0},
+                       "lists no picture; write the set anew with automix data shapes");
     return AM_OK;
 }
 
 static am_status check_size(const state *s, const am_image *img, const char *path, am_err *e)
 {
     if (img->width == s->width && img->height == s->height) return AM_OK;
-    return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "%dx%d, but the first picture, '%s', is %dx%d; write the set anew with"
-                   " automix data shapes", img->width, img->height, s->path[0], s->width, s->height);
+    return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                   "%dx%d, but the first picture, '%s', is %dx%d; write the set anew with"
+                   " automix data shapes",
+                   img->width, img->height, s->path[0], s->width, s->height);
 }
 
-/* Decode the picture or the silhouette of one sample to its place; the first picture sets the size. */
+/* Decode a picture or a silhouette to its place; the first picture sets the size. */
 static am_status load(state *s, int i, int count, const char *path, int silhouette, am_err *e)
 {
     am_image img = {0};
@@ -103,11 +117,13 @@ static am_status load(state *s, int i, int count, const char *path, int silhouet
     }
     am_status bad = AM_OK;
     if (!s->pixel || !s->plane)
-        bad = am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for %d pictures of %dx%d", count, s->width, s->height);
+        bad = am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for %d pictures of %dx%d", count,
+                      s->width, s->height);
     if (!bad) bad = check_size(s, &img, path, e);
     if (!bad && !silhouette) memcpy(s->pixel + (size_t)i * area(s) * 3, img.pixel, area(s) * 3);
     if (!bad && silhouette)
-        for (size_t k = 0; k < area(s); k++) s->plane[(size_t)i * area(s) + k] = img.pixel[3 * k] >= 128 ? 255 : 0;
+        for (size_t k = 0; k < area(s); k++)
+            s->plane[(size_t)i * area(s) + k] = img.pixel[3 * k] >= 128 ? 255 : 0;
     am_image_free(&img);
     return bad;
 }
@@ -131,7 +147,10 @@ static am_status read_silhouette(const am_dataset *d, int index, unsigned char *
     return AM_OK;
 }
 
-static const char *where(const am_dataset *d, int index) { return ((const state *)d->state)->path[index]; }
+static const char *where(const am_dataset *d, int index)
+{
+    return ((const state *)d->state)->path[index];
+}
 
 static void close_set(am_dataset *d)
 {
@@ -149,25 +168,28 @@ static am_status fill(am_dataset *d, state *s, const char *folder, am_err *e)
     char path[PATH];
     struct stat st;
     if (stat(folder, &st) || !S_ISDIR(st.st_mode))
-        return am_fail(e, AM_EINPUT, (am_loc){folder, 0}, "no such folder; automix data shapes writes it");
+        return am_fail(e, AM_EINPUT, (am_loc){folder, 0},
+                       "no such folder; automix data shapes writes it");
     AM_TRY(read_list(s, folder, &d->count, e));
     for (int i = 0; i < d->count; i++) {
         AM_TRY(load(s, i, d->count, s->path[i], 0, e));
-        if (snprintf(path, sizeof path, "%s/silhouettes/%s", folder, s->name[i]) >= (int)sizeof path)
+        if (snprintf(path, sizeof path, "%s/silhouettes/%s", folder, s->name[i])
+            >= (int)sizeof path)
             return am_fail(e, AM_EINPUT, (am_loc){folder, 0}, "the path is too long");
         AM_TRY(load(s, i, d->count, path, 1, e));
     }
     return AM_OK;
 }
 
-static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train, am_err *e)
+static am_status open_set(am_dataset *d, const am_data *data, const char *path, int train,
+                          am_err *e)
 {
     (void)data;
     (void)train;
     state *s = calloc(1, sizeof *s);
     if (!s) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to open '%s'", path);
-    *d = (am_dataset){.classes = AM_SHAPES, .name = am_shape_name, .state = s, .read = read_sample, .where = where,
-                      .close = close_set, .silhouette = read_silhouette};
+    *d = (am_dataset){.classes = AM_SHAPES, .name = am_shape_name, .state = s, .read = read_sample,
+                      .where = where, .close = close_set, .silhouette = read_silhouette};
     am_status bad = fill(d, s, path, e);
     if (bad) close_set(d);
     else d->label = s->label;

@@ -50,8 +50,10 @@ am_status am_dataset_first(am_dataset *d, int per_class, const char *path, am_er
     }
     for (int c = 0; !bad && c < d->classes; c++)
         if (seen[c] < per_class)
-            bad = am_fail(e, AM_EINPUT, (am_loc){path, 0}, "per_class=%d, but class %d%s%s has %d images; the most that works is the"
-                          " smallest class", per_class, c, d->name ? " " : "", d->name ? d->name[c] : "", seen[c]);
+            bad = am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                          "per_class=%d, but class %d%s%s has %d images; the most that works is the"
+                          " smallest class",
+                          per_class, c, d->name ? " " : "", d->name ? d->name[c] : "", seen[c]);
     free(seen);
     if (bad) {
         if (s) free(s->index);

@@ -1,8 +1,9 @@
-/* image_stb.c: PNG, JPEG and BMP by stb (the system's, from libstb-dev).  No other file includes it.
+/* image_stb.c: PNG, JPEG and BMP by stb (the system's, from libstb-dev), which no other file
+ * includes.
  *
  * stb fills what is missing of a cut JPEG or BMP with grey or black and calls it success; a data
- * set with such a file trains on it unseen.  So those two are walked to their end first; of a PNG
- * stb itself wants the end chunk. */
+ * set with such a file trains on it unseen.  And the version that distributions carry (2.27) trusts
+ * the sizes that it finds in tables and chunks.  So every file is walked to its end first. */
 #include "data.h"
 #include "file.h"
 #include <limits.h>
@@ -30,6 +31,7 @@
 #pragma GCC diagnostic pop
 
 enum { MOST_SIDE = STBI_MAX_DIMENSIONS };
+enum { MOST_PER_BYTE = 8 * 1032 }; /* pixels: one bit each, and deflate's best */
 
 typedef struct span { const unsigned char *at; size_t size; } span;
 
@@ -44,40 +46,79 @@ static int is_jpeg(span f) { return f.size >= 3 && !memcmp(f.at, "\xff\xd8\xff",
 static int is_png(span f) { return f.size >= 8 && !memcmp(f.at, "\x89PNG\r\n\x1a\n", 8); }
 static int is_bmp(span f) { return f.size >= 2 && !memcmp(f.at, "BM", 2); }
 
+/* A segment of Huffman tables: of each, its kind, how many codes of 1 to 16 bits, and as many
+ * values.  stb writes beyond its memory when there are more than 256. */
+static int tables_fit(const unsigned char *at, size_t size)
+{
+    while (size) {
+        size_t codes = 0;
+        if (size < 17) return 0;
+        for (int i = 1; i <= 16; i++) codes += at[i];
+        if (codes > 256 || size < 17 + codes) return 0;
+        at += 17 + codes;
+        size -= 17 + codes;
+    }
+    return 1;
+}
+
+typedef enum walk { SOUND, CUT, DAMAGED } walk;
+
 /* Segments FF marker length ...; after SOS come coded bytes, in which FF 00 and FF D0..D7 are no
- * markers.  Is there an end marker FF D9? */
-static int jpeg_ends(span f)
+ * markers; the end is FF D9. */
+static walk walk_jpeg(span f)
 {
     size_t at = 2;
     while (at + 1 < f.size) {
-        if (f.at[at] != 0xff || f.at[at + 1] == 0 || (f.at[at + 1] >= 0xd0 && f.at[at + 1] <= 0xd7)) {
+        int marker = f.at[at + 1];
+        if (f.at[at] != 0xff || marker == 0 || (marker >= 0xd0 && marker <= 0xd7)) {
             const unsigned char *next = memchr(f.at + at + 1, 0xff, f.size - at - 1);
-            if (!next) return 0;
+            if (!next) return CUT;
             at = (size_t)(next - f.at);
             continue;
         }
-        int marker = f.at[at + 1];
-        if (marker == 0xd9) return 1;
+        if (marker == 0xd9) return SOUND;
         if (marker == 0xff) at++;                       /* filling */
         else if (marker == 0x01 || marker == 0xd8) at += 2;
-        else if (at + 3 < f.size) at += 2 + ((size_t)f.at[at + 2] << 8 | f.at[at + 3]);
-        else return 0;
+        else {
+            size_t left = f.size - at - 2,
+                   length = left < 2 ? 0 : (size_t)f.at[at + 2] << 8 | f.at[at + 3];
+            if (left < 2 || length > left) return CUT;
+            if (length < 2 || (marker == 0xc4 && !tables_fit(f.at + at + 4, length - 2)))
+                return DAMAGED;
+            at += 2 + length;
+        }
     }
-    return 0;
+    return CUT;
+}
+
+/* Chunks length, name, bytes, checksum; the last is IEND.  stb takes the memory that a length asks
+ * for before it looks for the bytes. */
+static walk walk_png(span f)
+{
+    for (size_t at = 8; f.size - at >= 12;) {
+        const unsigned char *p = f.at + at;
+        size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        if (length > f.size - at - 12) return CUT;
+        if (!memcmp(p + 4, "IEND", 4)) return SOUND;
+        at += 12 + length;
+    }
+    return CUT;
 }
 
 /* Rows are padded to four bytes; compressed kinds (which stb refuses) are left to stb. */
-static int bmp_ends(span f)
+static walk walk_bmp(span f)
 {
-    if (f.size < 34 || little(f.at + 14, 4) < 40) return 1;
-    size_t offset = little(f.at + 10, 4), width = little(f.at + 18, 4), height = little(f.at + 22, 4);
+    if (f.size < 34 || little(f.at + 14, 4) < 40) return SOUND;
+    size_t offset = little(f.at + 10, 4), width = little(f.at + 18, 4),
+           height = little(f.at + 22, 4);
     size_t bits = little(f.at + 28, 2), packed = little(f.at + 30, 4);
     if (height > INT_MAX) height = (1ul << 32) - height;    /* rows from the top */
-    if ((packed && packed != 3) || width > MOST_SIDE || height > MOST_SIDE) return 1;
-    return offset + (width * bits + 31) / 32 * 4 * height <= f.size;
+    if ((packed && packed != 3) || width > MOST_SIDE || height > MOST_SIDE) return SOUND;
+    return offset + (width * bits + 31) / 32 * 4 * height <= f.size ? SOUND : CUT;
 }
 
-am_status am_image_decode(am_image *img, const void *bytes, size_t size, const char *name, am_err *e)
+am_status am_image_decode(am_image *img, const void *bytes, size_t size, const char *name,
+                          am_err *e)
 {
     span f = {bytes, size};
     am_loc here = {name, 0};
@@ -86,17 +127,26 @@ am_status am_image_decode(am_image *img, const void *bytes, size_t size, const c
     if (!is_png(f) && !is_jpeg(f) && !is_bmp(f))
         return am_fail(e, AM_EINPUT, here, "%s; PNG, JPEG and BMP are read",
                        size ? "is no picture" : "is an empty file");
-    if (size > INT_MAX || (is_jpeg(f) && !jpeg_ends(f)) || (is_bmp(f) && !bmp_ends(f)))
+    walk w = size > INT_MAX ? CUT
+             : is_jpeg(f)   ? walk_jpeg(f)
+             : is_bmp(f)    ? walk_bmp(f)
+                            : walk_png(f);
+    if (w == CUT)
         return am_fail(e, AM_EINPUT, here, "the picture is cut off after %zu bytes; fetch the file"
                        " again or take it out of the data set", size);
-    if (stbi_info_from_memory(bytes, (int)size, &width, &height, &channels)
-        && (width > MOST_SIDE || height > MOST_SIDE))
+    int known = w == SOUND && stbi_info_from_memory(bytes, (int)size, &width, &height, &channels);
+    if (known && (width > MOST_SIDE || height > MOST_SIDE))
         return am_fail(e, AM_EINPUT, here, "%dx%d pixels; %d a side is the most", width, height,
                        MOST_SIDE);
+    if (w == DAMAGED || (known && (size_t)width * (size_t)height / MOST_PER_BYTE > size))
+        return am_fail(e, AM_EINPUT, here, "the picture is damaged; fetch the file again or take it"
+                       " out of the data set");
     img->pixel = stbi_load_from_memory(bytes, (int)size, &img->width, &img->height, &channels, 3);
     if (!img->pixel) {
         const char *why = stbi_failure_reason();
         *img = (am_image){0};
+        if (why && !strcmp(why, "outofmem"))
+            return am_fail(e, AM_ENOMEM, here, "no memory to decode the picture");
         return am_fail(e, AM_EINPUT, here, "the picture cannot be decoded (%s); fetch the file"
                        " again or take it out of the data set", why ? why : "no reason given");
     }

@@ -18,17 +18,22 @@
 #include <unistd.h>
 
 enum { SLOTS = 3, RUN = 8, MOST_THREADS = 64 };
-#define SALT 0x6c6f61646572u                            /* keeps these streams apart from the trainer's of the same seed */
-#define ORDER (~(uint64_t)0)                            /* the stream that shuffles an epoch: no sample has this number */
+#define SALT 0x6c6f61646572u /* keeps these streams apart from the trainer's of the same seed */
+#define ORDER (~(uint64_t)0) /* the stream that shuffles an epoch: no sample has this number */
 
 typedef struct slot {
     am_host_batch batch;
     int left;
-    int bad_at;                                         /* position of the first sample that failed, or batch */
+    int bad_at; /* position of the first sample that failed, or batch */
     am_err err;
 } slot;
 
-typedef struct worker { am_loader *loader; am_image image; am_scratch scratch; pthread_t thread; } worker;
+typedef struct worker {
+    am_loader *loader;
+    am_image image;
+    am_scratch scratch;
+    pthread_t thread;
+} worker;
 
 struct am_loader {
     const am_dataset *set;
@@ -39,7 +44,7 @@ struct am_loader {
     pthread_cond_t work, done;
     slot slot[SLOTS];
     long taken, filling;
-    int next;                                           /* sample of `filling` to be handed out next */
+    int next; /* sample of `filling` to be handed out next */
     int given;                                          /* the caller holds batch `taken` */
     int busy, stop;
     int *order;                                         /* [count]: epoch `ordered` */
@@ -83,7 +88,9 @@ static am_status fill_sample(worker *w, const am_host_batch *b, int i, am_err *e
     }
     AM_TRY(l->set->read(l->set, b->index[i], &w->image, e));
     am_rng rng = am_rng_at(l->o.seed ^ SALT, (uint64_t)b->epoch, (uint64_t)b->index[i]);
-    return am_augment_with(a, &w->image, l->o.train ? &rng : NULL, out, &w->scratch, e);
+    AM_TRY(am_augment_with(a, &w->image, l->o.train ? &rng : NULL, out, &w->scratch, e));
+    if (l->o.prepare) l->o.prepare(l->o.user, out, &rng, b->extra + (size_t)i * l->o.extra);
+    return AM_OK;
 }
 
 static void *work(void *argument)
@@ -131,23 +138,27 @@ static int default_threads(void)
 
 static am_status make_slots(am_loader *l, am_err *e)
 {
-    size_t batch = (size_t)l->o.batch, pixels = 3 * (size_t)l->o.augment.width * (size_t)l->o.augment.height;
+    size_t batch = (size_t)l->o.batch,
+           pixels = 3 * (size_t)l->o.augment.width * (size_t)l->o.augment.height;
     int ok = 1;
-    l->bytes = sizeof *l + SLOTS * batch * (pixels + 2 * sizeof(int));
+    l->bytes = sizeof *l + SLOTS * batch * (pixels + l->o.extra + 2 * sizeof(int));
     for (int i = 0; i < SLOTS; i++) {
         am_host_batch *b = &l->slot[i].batch;
         b->pixel = malloc(batch * pixels);
         b->label = malloc(batch * sizeof(int));
         b->index = malloc(batch * sizeof(int));
-        ok &= b->pixel && b->label && b->index;
+        if (l->o.prepare) b->extra = calloc(batch, l->o.extra);
+        ok &= b->pixel && b->label && b->index && (b->extra || !l->o.prepare);
     }
     if (l->o.train) {
         l->order = malloc((size_t)l->set->count * sizeof(int));
         l->bytes += (size_t)l->set->count * sizeof(int);
         ok &= l->order != NULL;
     }
-    if (!ok) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for batches of %d images of %dx%d; use a smaller batch",
-                            l->o.batch, l->o.augment.width, l->o.augment.height);
+    if (!ok)
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE,
+                       "no memory for batches of %d images of %dx%d; use a smaller batch",
+                       l->o.batch, l->o.augment.width, l->o.augment.height);
     return AM_OK;
 }
 
@@ -166,17 +177,20 @@ static am_status start_workers(am_loader *l, am_err *e)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (l->workers) return AM_OK;                       /* fewer than wanted is slower, not wrong */
-    return am_fail(e, AM_EIO, AM_NOPLACE, "the system starts no thread for loading images: %s", strerror(bad));
+    return am_fail(e, AM_EIO, AM_NOPLACE, "the system starts no thread for loading images: %s",
+                   strerror(bad));
 }
 
-am_status am_loader_open(am_loader **out, const am_dataset *set, const am_loader_options *o, am_err *e)
+am_status am_loader_open(am_loader **out, const am_dataset *set, const am_loader_options *o,
+                         am_err *e)
 {
     *out = NULL;
     if (o->batch < 1 || o->augment.width < 1 || o->augment.height < 1)
-        return am_fail(e, AM_EBUG, AM_NOPLACE, "a loader for batches of %d images of %dx%d", o->batch, o->augment.width,
-                       o->augment.height);
+        return am_fail(e, AM_EBUG, AM_NOPLACE, "a loader for batches of %d images of %dx%d",
+                       o->batch, o->augment.width, o->augment.height);
     if (set->count < (o->train ? o->batch : 1))
-        return am_fail(e, AM_EINPUT, AM_NOPLACE, "the %s set has %d images and a batch takes %d; use a smaller batch",
+        return am_fail(e, AM_EINPUT, AM_NOPLACE,
+                       "the %s set has %d images and a batch takes %d; use a smaller batch",
                        o->train ? "training" : "validation", set->count, o->batch);
     am_loader *l = calloc(1, sizeof *l);
     if (!l) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for a loader");
@@ -225,7 +239,7 @@ am_status am_loader_next(am_loader *l, const am_host_batch **out, am_err *e)
     slot *s = &l->slot[l->taken % SLOTS];
     while (l->filling <= l->taken || s->left) pthread_cond_wait(&l->done, &l->lock);
     int bad = s->bad_at < l->o.batch;
-    if (!bad) l->given = 1;                             /* a bad batch stays, and so does its message */
+    if (!bad) l->given = 1; /* a bad batch stays, and so does its message */
     pthread_mutex_unlock(&l->lock);
     *out = bad ? NULL : &s->batch;
     if (bad && e) *e = s->err;
@@ -248,6 +262,7 @@ void am_loader_close(am_loader *l)
         free(l->slot[i].batch.pixel);
         free(l->slot[i].batch.label);
         free(l->slot[i].batch.index);
+        free(l->slot[i].batch.extra);
     }
     free(l->order);
     pthread_mutex_destroy(&l->lock);

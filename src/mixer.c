@@ -50,7 +50,9 @@ void am_draw_pair(am_trainer *t, am_rng *r, int which, double lambda, int no_rep
 {
     int *perm = am_state_ints(t, t->pair[which].perm);
     float *lam = am_state_host(t, t->pair[which].lam);
-    am_rng_permute(r, t->n, perm);
+    if (t->fixed_perm) memcpy(perm, t->fixed_perm, (size_t)t->n * sizeof *perm);
+    else am_rng_permute(r, t->n, perm);
+    if (t->fixed_perm) no_repeat = 0;
     for (int tries = 1; no_repeat && tries < 10 && fixed_points(perm, t->n); tries++) am_rng_permute(r, t->n, perm);
     if (no_repeat && t->n > 1 && fixed_points(perm, t->n)) {    /* a cyclic shift has none */
         int shift = 1 + (int)am_rng_below(r, (uint32_t)t->n - 1);
@@ -85,8 +87,7 @@ void am_teach(am_trainer *t, am_lesson *s, am_dev x, am_dev q)
     am_backward(p);
 }
 
-/* The common step of methods that fill `mask`. */
-static am_status setup_common(am_mix *m, am_trainer *t, am_err *e)
+am_status am_mix_lessons(am_mix *m, am_trainer *t, am_err *e)
 {
     int both = t->has_teacher && t->follow.clean_loss;
     am_trip trip = {.from = 0, .flags = AM_TRAIN | AM_GRAD_WEIGHTS};
@@ -102,7 +103,18 @@ static am_status setup_common(am_mix *m, am_trainer *t, am_err *e)
 am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
 {
     if (m->type->setup) AM_TRY(m->type->setup(m, t, e));
-    return m->type->mask ? setup_common(m, t, e) : AM_OK;
+    m->extra_at = t->extra_size;
+    t->extra_size += (m->extra + 15) & ~(size_t)15;
+    return m->type->run ? AM_OK : am_mix_lessons(m, t, e);
+}
+
+void am_prepare(void *trainer, const unsigned char *pixel, am_rng *r, unsigned char *extra)
+{
+    const am_trainer *t = trainer;
+    for (int i = 0; i < t->mixes; i++) {
+        const am_mix *m = &t->mix[i];
+        if (m->extra) m->type->prepare(m, t, pixel, r, extra + m->extra_at);
+    }
 }
 
 void am_step_draw(am_trainer *t, am_mix *m)
@@ -119,9 +131,15 @@ void am_mix_batch(am_trainer *t, am_mix *m)
     const am_ops *o = t->be->ops;
     am_shape s = am_batch_of(t->net.input, t->n);
     am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam), mask = am_here(&t->space, t->mixed_mask);
-    m->type->mask(m, t, mask);
-    o->blend(t->be, s, am_here(&t->space, t->x), perm, mask, am_here(&t->space, t->mixed_x));
-    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, am_here(&t->space, t->mixed_q));
+    am_dev x = am_here(&t->space, t->x), to = am_here(&t->space, t->mixed_x), q = am_here(&t->space, t->mixed_q);
+    if (m->type->mix) {
+        m->type->mix(m, t, x, to);
+    } else {
+        m->type->mask(m, t, mask);
+        o->blend(t->be, s, x, perm, mask, to);
+    }
+    if (m->type->labels) m->type->labels(m, t, q);
+    else o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
 }
 
 void am_step_learn(am_trainer *t, am_mix *m)
@@ -131,6 +149,36 @@ void am_step_learn(am_trainer *t, am_mix *m)
         return;
     }
     am_mix_batch(t, m);
+    am_mix_teach(t, m, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+}
+
+void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
+{
     if (m->clean.plan.net) am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
-    am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+    am_teach(t, &m->mixed, mixed_x, mixed_q);
+}
+
+void am_put_pixels(am_trainer *t, const unsigned char *pixels, am_dev to)
+{
+    float mean[AM_MAX_LIST], std[AM_MAX_LIST];
+    for (int i = 0; i < AM_MAX_LIST; i++) {
+        mean[i] = (float)t->net.options.mean.at[i];
+        std[i] = (float)t->net.options.std.at[i];
+    }
+    t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, t->n), pixels, mean, std, to);
+}
+
+void am_mask_spread(am_trainer *t, am_dev plane, am_dev to)
+{
+    size_t one = (size_t)(t->net.input.h * t->net.input.w), all = (size_t)t->n * one;
+    t->be->ops->copy(t->be, one, plane, to);
+    for (size_t done = one; done < all; done *= 2)          /* what is there is copied behind itself */
+        t->be->ops->copy(t->be, done < all - done ? done : all - done, to, am_at(to, done));
+}
+
+double am_mask_kept(const float *plane, size_t pixels)
+{
+    double sum = 0;
+    for (size_t i = 0; i < pixels; i++) sum += plane[i];
+    return 1 - sum / (double)pixels;
 }

@@ -4,7 +4,8 @@
  * another (x, q), and the loss knows nothing of lambda.  A method fills exactly one of
  *
  *   mask   writes the weight of the partner for each pixel; the common step mixes by it
- *   run    is the whole step (none, AutoMix)
+ *   mix    makes the mixed images itself, where a pixel does not stay at its place
+ *   run    is the whole step (none, AutoMix, what mixes inside the net)
  *
  * Chance comes first: draw() fills the step-state on the host (permutations, lambda, boxes), and what
  * runs on the device reads it there.  So tests and golden vectors hand in what training draws. */
@@ -29,7 +30,11 @@ typedef struct am_method {                              /* one row of the regist
     size_t options, state;
     am_status (*setup)(am_mix *, am_trainer *, am_err *);       /* claim state, lay out passes; may be NULL */
     void (*draw)(am_mix *, am_trainer *, am_rng *);             /* host: the step-state of this step */
+    /* host, in the loader's threads: what is made of one image [h][w][c] alone, am_mix.extra bytes; may be NULL */
+    void (*prepare)(const am_mix *, const am_trainer *, const unsigned char *pixel, am_rng *, unsigned char *extra);
     void (*mask)(am_mix *, am_trainer *, am_dev m);             /* device: planes [n][h][w] from the step-state */
+    void (*mix)(am_mix *, am_trainer *, am_dev x, am_dev to);   /* device: the mixed images; draw, or mix, leaves lambda */
+    void (*labels)(am_mix *, am_trainer *, am_dev to);          /* device: the mixed labels, where they are not two of a pair; may be NULL */
     void (*run)(am_mix *, am_trainer *);                        /* device: forward and backward of the whole step */
 } am_method;
 const am_method *am_method_find(const char *name);      /* registry.c */
@@ -50,6 +55,7 @@ struct am_mix {
     void *options, *state;
     am_loc loc;
     am_lesson clean, mixed;     /* of the common step */
+    size_t extra, extra_at;     /* bytes that prepare fills for a sample (set in setup), and where in the trainer's */
 };
 
 enum { AM_LOSS_CLEAN, AM_LOSS_MIXED, AM_LOSS_JUDGE, AM_LOSS_MASK, AM_LOSSES };
@@ -85,6 +91,10 @@ struct am_trainer {
     am_place judged_x, judged_q, judged_mask;   /* AutoMix: the mixture that teaches the MixBlock */
     am_dev report, clip_scratch;
     double fixed_lambda;        /* in [0, 1]: what the sheet asks for; below 0: drawn */
+    const int *fixed_perm;      /* the sheet's partners; NULL: drawn */
+    const unsigned char *pixels, *extra;    /* during a step: the batch on the host, [n][h][w][c], and what was prepared of it */
+    unsigned char *extra_room;
+    size_t extra_size;          /* of a sample */
 
     am_stretch *stretch;
     int stretches;
@@ -102,9 +112,10 @@ struct am_trainer {
 
 /* The parts of a step; am_step (train.h) calls them in this order. */
 am_status am_mix_setup(am_mix *, am_trainer *, am_err *);
+void am_prepare(void *trainer, const unsigned char *pixel, am_rng *, unsigned char *extra);    /* host: for the loader */
 void am_step_draw(am_trainer *, am_mix *);              /* host */
 void am_step_learn(am_trainer *, am_mix *);             /* device: gradients */
-void am_mix_batch(am_trainer *, am_mix *);              /* device: mask, mixed_x, mixed_q, of a method with `mask` */
+void am_mix_batch(am_trainer *, am_mix *);              /* device: mixed_x, mixed_q, of a method with `mask` or `mix` */
 
 /* ---- for methods ---- */
 am_slot am_claim(am_trainer *, size_t floats);          /* in setup: room in the step-state */
@@ -119,5 +130,14 @@ static inline float am_update_share(const am_trainer *t) { return 1.0f / ((float
 /* Lay out a lesson of the student (or of `w`); in the step: teach. */
 am_status am_lesson_make(am_lesson *, am_trainer *, am_trip, const am_weights *, int loss, am_err *);
 void am_teach(am_trainer *, am_lesson *, am_dev x, am_dev q);   /* forward, loss into the report, backward */
+
+/* The common step's two lessons, for methods with `run` that only mix elsewhere. */
+am_status am_mix_lessons(am_mix *, am_trainer *, am_err *);
+void am_mix_teach(am_trainer *, am_mix *, am_dev mixed_x, am_dev mixed_q);
+
+void am_put_pixels(am_trainer *, const unsigned char *pixels, am_dev to);     /* [n][h][w][c], normalised on the way */
+void am_mask_spread(am_trainer *, am_dev plane, am_dev to);     /* one plane [h][w] for every sample */
+/* The share of x_i that a plane which weighs the partner leaves. */
+double am_mask_kept(const float *plane, size_t pixels);
 
 #endif

@@ -1,7 +1,8 @@
 /* mixsheet.c: pictures of what a method does: pairs, masks, mixes, one column per lambda.
  *
  * Masks of AutoMix come from the teacher's features in inference mode, so a sheet does not depend on
- * which images share it.  Handcrafted methods draw their own chance, with lambda as asked. */
+ * which images share it.  Handcrafted methods draw their own chance, with lambda as asked; what mixes
+ * inside the net (manifoldmix, patchup, alignmix) is shown as the mixture of its first layer, the image. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,14 +104,31 @@ static void to_device(am_mix_sheet *s)
     t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, s->n), s->pixel, mean, std, am_here(&t->space, s->x));
 }
 
-/* The mask planes of all n images at this lambda, on the device. */
-static void mask_at(am_mix_sheet *s, am_mix *m, double lambda)
+static void draw_at(am_mix_sheet *s, am_mix *m, double lambda)
+{
+    am_trainer *t = s->t;
+    am_rng r = am_rng_at(t->seed_value, 0x7368656574, 0);   /* the same place at every lambda */
+    t->fixed_lambda = lambda;
+    t->fixed_perm = s->index;
+    t->pixels = s->pixel;
+    m->type->draw(m, t, &r);
+    t->fixed_lambda = -1;
+    am_upload_state(t);
+}
+
+static int learned(const am_mix_sheet *s, const am_mix *m)
+{
+    return s->block > 0 && (!strcmp(m->type->name, "automix") || !strcmp(m->type->name, "none"));
+}
+
+/* The mask planes of all n images, on the device; of a method that has none of its own, constant. */
+static void mask_at(am_mix_sheet *s, am_mix *m, int drawn)
 {
     am_trainer *t = s->t;
     const am_ops *op = t->be->ops;
     am_dev planes = am_here(&t->space, s->planes);
     int n = s->n, h = t->net.input.h, w = t->net.input.w;
-    if (!m->type->mask && s->block > 0) {
+    if (learned(s, m)) {
         s->mask.given = am_here(&t->space, s->z);
         s->mask.perm = s->perm;
         s->mask.lam = s->lam;
@@ -118,19 +136,11 @@ static void mask_at(am_mix_sheet *s, am_mix *m, double lambda)
         op->copy(t->be, (size_t)n * (size_t)(h * w), am_y(&s->mask, &t->net.layer[s->block]), planes);
         return;
     }
-    if (!m->type->mask) {
+    if (!drawn) {
         op->mask_fill(t->be, n, h, w, s->lam, planes);
         return;
     }
-    am_rng r = am_rng_at(t->seed_value, 0x7368656574, 0);   /* the same place at every lambda */
-    t->fixed_lambda = lambda;
-    m->type->draw(m, t, &r);
-    t->fixed_lambda = -1;
-    am_upload_state(t);
-    int whole = t->n;
-    t->n = n < whole ? n : whole;                           /* the method draws for a batch; its first rows serve */
     m->type->mask(m, t, planes);
-    t->n = whole;
 }
 
 /* Fill s->mix and s->plane for one lambda. */
@@ -146,13 +156,25 @@ static am_status run(am_mix_sheet *s, am_mix *m, double lambda, am_err *e)
     op->upload(t->be, (size_t)s->n, s->index, s->perm);
     op->upload(t->be, (size_t)s->n, s->plane, s->lam);
     to_device(s);
-    if (s->block > 0 && !m->type->mask) {
+    if (learned(s, m)) {
         s->features.given = am_here(&t->space, s->x);
         am_forward(&s->features);
         op->copy(t->be, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, s->n)), am_y(&s->features, &t->net.layer[s->feature]), am_here(&t->space, s->z));
     }
-    mask_at(s, m, lambda);
-    op->blend(t->be, image, am_here(&t->space, s->x), s->perm, am_here(&t->space, s->planes), am_here(&t->space, s->mixed));
+    am_dev x = am_here(&t->space, s->x), planes = am_here(&t->space, s->planes), mixed = am_here(&t->space, s->mixed);
+    int whole = t->n, drawn = !m->type->run && s->n <= whole;
+    t->n = drawn ? s->n : whole;                            /* the method draws for a batch; its first rows serve */
+    if (drawn) draw_at(s, m, lambda);
+    if (drawn && m->type->mix) {
+        op->mask_fill(t->be, s->n, image.h, image.w, am_state_dev(t, t->pair[1].lam), planes);
+        m->type->mix(m, t, x, mixed);
+    } else {
+        mask_at(s, m, drawn);
+        op->blend(t->be, image, x, s->perm, planes, mixed);
+    }
+    t->n = whole;
+    t->fixed_perm = NULL;
+    t->pixels = NULL;
     op->get(t->be, image, am_here(&t->space, s->mixed), s->mix);
     op->download(t->be, (size_t)s->n * (size_t)(image.h * image.w), am_here(&t->space, s->planes), s->plane);
     return op->sync(t->be, e);

@@ -132,6 +132,8 @@ static am_status add_layer(am_net *net, const am_section *s, am_err *e)
     AM_TRY(t->setup(net, l, e));
     if (l->out.c < 1 || l->out.h < 1 || l->out.w < 1)
         return am_fail(e, AM_EINPUT, s->loc, "[%s] would put out %dx%dx%d: its input is too small for it", s->name, l->out.c, l->out.h, l->out.w);
+    if (l->out.c > 1 << 24 || l->out.h > 1 << 16 || l->out.w > 1 << 16 || (double)l->out.c * l->out.h * l->out.w > 1u << 31)
+        return am_fail(e, AM_EINPUT, s->loc, "[%s] would put out %dx%dx%d for each image, more than any memory holds", s->name, l->out.c, l->out.h, l->out.w);
     for (int i = 0; i < l->params; i++) {
         size_t *total = l->param[i].role == AM_LEARNED ? &net->learned : &net->buffers;
         l->param[i].offset = *total;
@@ -164,6 +166,14 @@ static void find_residual_branches(am_net *net)
     }
 }
 
+/* Where a key was given, for faults that only show when several keys are looked at together. */
+static am_loc key_at(const am_section *s, const char *key)
+{
+    for (int i = 0; i < s->lines; i++)
+        if (!strcmp(s->line[i].key, key)) return s->line[i].loc;
+    return s->loc;
+}
+
 am_status am_net_open(am_net *net, am_backend *be, const am_cfg *c, am_err *e)
 {
     *net = (am_net){.be = be, .file = c->file};
@@ -173,21 +183,23 @@ am_status am_net_open(am_net *net, am_backend *be, const am_cfg *c, am_err *e)
         return am_fail(e, AM_EINPUT, first ? first->loc : (am_loc){c->file, 1}, "the first section must be [net]");
     AM_TRY(am_keys_read(am_net_keys, o, NULL, NULL, first, NULL, e));
     if (o->batch % o->subdivisions)
-        return am_fail(e, AM_EINPUT, first->loc, "batch=%d cannot be cut into subdivisions=%d equal parts", o->batch, o->subdivisions);
+        return am_fail(e, AM_EINPUT, key_at(first, "subdivisions"), "batch=%d cannot be cut into subdivisions=%d equal parts", o->batch, o->subdivisions);
     if (o->steps.count != o->scales.count)
-        return am_fail(e, AM_EINPUT, first->loc, "steps= has %d numbers and scales= has %d; they go in pairs", o->steps.count, o->scales.count);
+        return am_fail(e, AM_EINPUT, key_at(first, o->scales.count ? "scales" : "steps"), "steps= has %d numbers and scales= has %d; they go in pairs", o->steps.count, o->scales.count);
+    if (o->policy == 2 && !o->steps.count)
+        return am_fail(e, AM_EINPUT, key_at(first, "policy"), "policy=steps needs steps= and scales=, such as steps=1000,2000 and scales=0.1,0.1");
     if (o->mean.count != o->channels || o->std.count != o->channels) {
         if (o->channels != 3 && o->mean.count == 3 && o->std.count == 3 && o->channels <= AM_MAX_LIST)
             for (int i = 0; i < o->channels; i++) o->mean.at[i] = 0, o->std.at[i] = 1;
         else
-            return am_fail(e, AM_EINPUT, first->loc, "mean= and std= need one number for each of the %d channels", o->channels);
+            return am_fail(e, AM_EINPUT, key_at(first, o->mean.count != o->channels ? "mean" : "std"), "mean= and std= need one number for each of the %d channels", o->channels);
     }
     if (o->crop_scale.count != 2 || o->crop_ratio.count != 2 || o->crop_scale.at[0] > o->crop_scale.at[1] || o->crop_ratio.at[0] > o->crop_ratio.at[1])
-        return am_fail(e, AM_EINPUT, first->loc, "crop_scale= and crop_ratio= need two numbers each, the least first");
+        return am_fail(e, AM_EINPUT, key_at(first, o->crop_scale.count != 2 || o->crop_scale.at[0] > o->crop_scale.at[1] ? "crop_scale" : "crop_ratio"), "crop_scale= and crop_ratio= need two numbers each, the least first");
     for (const char *w = o->decay_exempt; *w;) {
         size_t n = strcspn(w, ",");
         if (!((n == 4 && !strncmp(w, "norm", 4)) || (n == 4 && !strncmp(w, "bias", 4))))
-            return am_fail(e, AM_EINPUT, first->loc, "decay_exempt=%s: choose from norm, bias, or norm,bias", o->decay_exempt);
+            return am_fail(e, AM_EINPUT, key_at(first, "decay_exempt"), "decay_exempt=%s: choose from norm, bias, or norm,bias", o->decay_exempt);
         w += n + (w[n] == ',');
     }
     net->layer = am_new(&net->mem, ((size_t)c->sections + 1) * sizeof *net->layer);

@@ -154,6 +154,15 @@ struct am_plan {
 am_status am_plan_make(am_plan *, am_net *, am_trip, am_err *);
 
 /* ---- passes ---- */
+/* A method's hand inside the net: called after a layer has written its output and, on the way back,
+ * once the output's gradient is whole.  layer 0: nothing is tapped. */
+typedef struct am_tap {
+    int layer;
+    void (*forward)(const am_pass *, const am_layer *, void *user);
+    void (*backward)(const am_pass *, const am_layer *, void *user);
+    void *user;
+} am_tap;
+
 struct am_pass {
     const am_plan *plan;
     const am_weights *w;
@@ -164,6 +173,7 @@ struct am_pass {
     float scale;                        /* [softmax]: of the loss's gradient, 1 / batch */
     am_dev perm, lam, health;           /* [mixblock] */
     am_dev seed;                        /* [dropout] */
+    am_tap tap;
 };
 
 /* Lay the plan's block out in the space.  Fields from `given` on are set by whoever runs the pass. */

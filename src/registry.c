@@ -8,7 +8,10 @@
 #define LAYERS(row)                                                                                \
     row(convolutional) row(connected) row(batchnorm) row(activation) row(shortcut) row(route)      \
     row(maxpool) row(avgpool) row(upsample) row(dropout) row(softmax) row(mixblock)
-#define METHODS(row) row(none) row(mixup) row(cutmix) row(automix)
+#define METHODS(row)                                                                               \
+    row(none) row(mixup) row(cutmix) row(automix) row(manifoldmix) row(resizemix)     \
+    row(fmix) row(gridmixup) row(saliencymix) row(smoothmix) row(puzzlemix)    \
+    row(augmix) row(patchup)
 #define FORMATS(row) row(cifar100) row(cifar10) row(shapes) row(folder) row(list)
 
 #ifdef AM_SIMD

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BITS = 22 };                                     /* 8 for the pixel, 1 for the sign, 1 for overshoot */
+enum { BITS = 22 }; /* 8 for the pixel, 1 for the sign, 1 for overshoot */
 
 typedef struct tap { int first, count; } tap;
 typedef struct axis { tap *tap; int *weight; int most; } axis;      /* weight [outputs][most] */
@@ -49,7 +49,10 @@ static int most_taps(am_filter f, double box, int out)
     return (int)ceil((f == AM_BILINEAR ? 1 : 2) * stretch) * 2 + 1;
 }
 
-static size_t axis_bytes(int out, int most) { return (size_t)out * (sizeof(tap) + (size_t)most * sizeof(int)); }
+static size_t axis_bytes(int out, int most)
+{
+    return (size_t)out * (sizeof(tap) + (size_t)most * sizeof(int));
+}
 
 /* The weights of one axis, in memory of axis_bytes(). */
 static axis plan(void *memory, am_filter f, double x0, double box, int in, int out)
@@ -67,7 +70,8 @@ static axis plan(void *memory, am_filter f, double x0, double box, int in, int o
         for (int k = first; k < end; k++) {
             double w = kernel(f, (k - centre + 0.5) * (1 / stretch));
             if (sum != 0) w *= 1 / sum;
-            a.weight[(size_t)i * (size_t)a.most + (size_t)(k - first)] = (int)(w * (1 << BITS) + (w < 0 ? -0.5 : 0.5));
+            a.weight[(size_t)i * (size_t)a.most + (size_t)(k - first)] =
+                (int)(w * (1 << BITS) + (w < 0 ? -0.5 : 0.5));
         }
     }
     return a;
@@ -80,7 +84,8 @@ static unsigned char to_byte(int sum)
 }
 
 /* in: `rows` rows of which the axis picks columns; out [rows][width][3] */
-static void along_rows(axis a, const unsigned char *in, size_t stride, int rows, int width, unsigned char *out)
+static void along_rows(axis a, const unsigned char *in, size_t stride, int rows, int width,
+                       unsigned char *out)
 {
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < width; x++, out += 3) {
@@ -98,9 +103,10 @@ static void along_rows(axis a, const unsigned char *in, size_t stride, int rows,
         }
 }
 
-/* in [..][width][3], whose row 0 is row `above` of the axis; sum [3 width]; out [height][width][3] */
-static void along_columns(axis a, const unsigned char *in, int above, int width, int height, int *sum,
-                          unsigned char *out)
+/* in [..][width][3], whose row 0 is row `above` of the axis; sum [3 width];
+ * out [height][width][3] */
+static void along_columns(axis a, const unsigned char *in, int above, int width, int height,
+                          int *sum, unsigned char *out)
 {
     size_t row = 3 * (size_t)width;
     for (int y = 0; y < height; y++, out += row) {
@@ -119,41 +125,52 @@ static int nearest(double x0, double scale, int i, int size)
     return k < 0 ? 0 : k >= size ? size - 1 : k;
 }
 
-static void pick(am_view v, double x0, double y0, double w, double h, int width, int height, unsigned char *out)
+static void pick(am_view v, double x0, double y0, double w, double h, int width, int height,
+                 unsigned char *out)
 {
     for (int y = 0; y < height; y++) {
-        const unsigned char *row = v.pixel + (size_t)nearest(y0, h / height, y, v.height) * v.stride;
-        for (int x = 0; x < width; x++, out += 3) memcpy(out, row + 3 * nearest(x0, w / width, x, v.width), 3);
+        const unsigned char *row =
+            v.pixel + (size_t)nearest(y0, h / height, y, v.height) * v.stride;
+        for (int x = 0; x < width; x++, out += 3)
+            memcpy(out, row + 3 * nearest(x0, w / width, x, v.width), 3);
     }
 }
 
-am_status am_resize_view(am_view v, double x0, double y0, double w, double h, am_filter f, int width, int height,
-                         unsigned char *out, am_scratch *s, am_err *e)
+am_status am_resize_view(am_view v, double x0, double y0, double w, double h, am_filter f,
+                         int width, int height, unsigned char *out, am_scratch *s, am_err *e)
 {
     if (!(w > 0 && h > 0 && x0 >= 0 && y0 >= 0 && x0 + w <= v.width && y0 + h <= v.height))
-        return am_fail(e, AM_EINPUT, AM_NOPLACE, "the box %g %g %g %g does not lie in a picture of %dx%d", x0, y0, w, h,
+        return am_fail(e, AM_EINPUT, AM_NOPLACE,
+                       "the box %g %g %g %g does not lie in a picture of %dx%d", x0, y0, w, h,
                        v.width, v.height);
     if (f == AM_NEAREST) {
         pick(v, x0, y0, w, h, width, height, out);
         return AM_OK;
     }
     int wide = most_taps(f, w, width), high = most_taps(f, h, height);
-    char *memory = am_scratch_need(s, 0, axis_bytes(width, wide) + axis_bytes(height, high) + 3 * sizeof(int) * (size_t)width);
-    if (!memory) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", width, height);
+    char *memory = am_scratch_need(
+        s, 0, axis_bytes(width, wide) + axis_bytes(height, high) + 3 * sizeof(int) * (size_t)width);
+    if (!memory)
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", width,
+                       height);
     axis across = plan(memory, f, x0, w, v.width, width);
     memory += axis_bytes(width, wide);
     axis down = plan(memory, f, y0, h, v.height, height);
     memory += axis_bytes(height, high);
     tap last = down.tap[height - 1];
-    int above = down.tap[0].first, rows = last.first + last.count - above;      /* only these are looked at */
+    int above = down.tap[0].first,
+        rows = last.first + last.count - above; /* only these are looked at */
     unsigned char *half = am_scratch_need(s, 1, 3 * (size_t)rows * (size_t)width);
-    if (!half) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", width, height);
+    if (!half)
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory to resize a picture to %dx%d", width,
+                       height);
     along_rows(across, v.pixel + (size_t)above * v.stride, v.stride, rows, width, half);
     along_columns(down, half, above, width, height, (int *)memory, out);
     return AM_OK;
 }
 
-am_status am_image_resize(const am_image *from, double x0, double y0, double w, double h, am_filter f, am_image *to, am_err *e)
+am_status am_image_resize(const am_image *from, double x0, double y0, double w, double h,
+                          am_filter f, am_image *to, am_err *e)
 {
     am_scratch s = {0};
     am_view v = {from->pixel, 3 * (size_t)from->width, from->width, from->height};

@@ -9,7 +9,10 @@ extern const char *const am_shape_name[AM_SHAPES];      /* in alphabetical order
 
 typedef struct am_shape_box { int x, y, width, height; } am_shape_box;
 
-/* Draw an object of class index % AM_SHAPES.  img has its size and buffer; silhouette is its plane
+/* Each ten pictures in a row have each class once, in an order of their own. */
+int am_shape_class(uint64_t seed, int split, int index);
+
+/* Draw an object of that class.  img has its size and buffer; silhouette is its plane
  * [h][w], 0 or 255; box is the tightest around the silhouette. */
 void am_shape_draw(uint64_t seed, int split, int index, am_image *img, unsigned char *silhouette, am_shape_box *box);
 

@@ -19,15 +19,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH = 4096, TAIL = 64, MOST = 1000000 };        /* TAIL: room for "/train/silhouettes/crescent/NNNNN.png" */
+enum { PATH = 4096, MOST = 1000000 };
+enum { TAIL = 64 };             /* room for "/train/silhouettes/crescent/NNNNNN.png" */
 
 static const char *const split_name[] = {"train", "valid"};
 
 static am_status make_folder(const char *path, am_err *e)
 {
     struct stat st;
-    if (!mkdir(path, 0777) || (errno == EEXIST && !stat(path, &st) && S_ISDIR(st.st_mode))) return AM_OK;
-    return am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot make this folder: %s; name a place that may be written",
+    if (!mkdir(path, 0777) || (errno == EEXIST && !stat(path, &st) && S_ISDIR(st.st_mode)))
+        return AM_OK;
+    return am_fail(e, AM_EIO, (am_loc){path, 0},
+                   "cannot make this folder: %s; name a place that may be written",
                    strerror(errno));
 }
 
@@ -43,7 +46,8 @@ static am_status make_folders(const char *path, am_err *e)
     return make_folder(path, e);
 }
 
-/* Does the file hold just these bytes?  Then it is left alone: to write thousands of files anew takes many times longer. */
+/* Does the file hold just these bytes?  Then it is left alone: to write thousands of files anew
+ * takes many times longer. */
 static int holds(const char *path, const void *bytes, size_t size)
 {
     struct stat st;
@@ -52,7 +56,8 @@ static int holds(const char *path, const void *bytes, size_t size)
     char part[4096];
     const char *left = bytes;
     size_t n;
-    while (size && (n = fread(part, 1, size < sizeof part ? size : sizeof part, f)) && !memcmp(part, left, n)) {
+    while (size && (n = fread(part, 1, size < sizeof part ? size : sizeof part, f))
+           && !memcmp(part, left, n)) {
         left += n;
         size -= n;
     }
@@ -71,7 +76,8 @@ static am_status write_file(const char *path, const void *bytes, size_t size, am
         reason = errno;
     }
     if (!bad) return AM_OK;
-    return am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot write %zu bytes: %s", size, strerror(reason));
+    return am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot write %zu bytes: %s", size,
+                   strerror(reason));
 }
 
 static am_status write_png(const am_image *img, const char *path, am_err *e)
@@ -84,22 +90,34 @@ static am_status write_png(const am_image *img, const char *path, am_err *e)
     return s;
 }
 
-/* "arrow/00012.png" */
-static void picture_name(char *out, size_t size, int index)
-{
-    snprintf(out, size, "%s/%05d.png", am_shape_name[index % AM_SHAPES], index / AM_SHAPES);
-}
-
 /* ---- one split ---- */
 
-typedef struct job { const char *folder; int split, size; uint64_t seed; am_image img, mask; unsigned char *plane; } job;
+typedef struct job {
+    const char *folder;
+    int split, size;
+    uint64_t seed;
+    am_image img, mask;                                 /* a picture; its silhouette as one */
+    unsigned char *plane;
+} job;
+
+/* "arrow/00012.png" */
+static void picture_name(char *out, size_t size, int class, int number)
+{
+    snprintf(out, size, "%s/%05d.png", am_shape_name[class], number);
+}
+
+static void name_of(const job *j, int index, char *out, size_t size)
+{
+    picture_name(out, size, am_shape_class(j->seed, j->split, index), index / AM_SHAPES);
+}
 
 static am_status job_open(job *j, am_err *e)
 {
     AM_TRY(am_image_new(&j->img, j->size, j->size, e));
     AM_TRY(am_image_new(&j->mask, j->size, j->size, e));
     j->plane = malloc((size_t)j->size * (size_t)j->size);
-    return j->plane ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for a picture of %dx%d", j->size, j->size);
+    if (j->plane) return AM_OK;
+    return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for a picture of %dx%d", j->size, j->size);
 }
 
 static void job_close(job *j)
@@ -114,7 +132,7 @@ static am_status write_one(job *j, int index, am_shape_box *box, am_err *e)
     char name[TAIL], path[PATH + 2 * TAIL];
     am_shape_draw(j->seed, j->split, index, &j->img, j->plane, box);
     for (int i = 0; i < j->size * j->size; i++) memset(j->mask.pixel + 3 * i, j->plane[i], 3);
-    picture_name(name, sizeof name, index);
+    name_of(j, index, name, sizeof name);
     snprintf(path, sizeof path, "%s/%s/%s", j->folder, split_name[j->split], name);
     AM_TRY(write_png(&j->img, path, e));
     snprintf(path, sizeof path, "%s/%s/silhouettes/%s", j->folder, split_name[j->split], name);
@@ -145,13 +163,15 @@ static am_status write_pictures(const job *like, int count, am_shape_box *box, a
 static am_status write_boxes(const job *j, int count, const am_shape_box *box, am_err *e)
 {
     char name[TAIL], path[PATH + TAIL];
-    size_t size = 0, room = (size_t)count * 2 * TAIL + TAIL;
+    size_t size, room = (size_t)count * 2 * TAIL + TAIL;
     char *text = malloc(room);
-    if (!text) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for the boxes of %d pictures", count);
-    size += (size_t)snprintf(text, room, "# picture, then left, top, width and height of its object in pixels\n");
+    if (!text)
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for the boxes of %d pictures", count);
+    size = (size_t)snprintf(text, room, "# picture; left, top, width, height of its object\n");
     for (int i = 0; i < count; i++) {
-        picture_name(name, sizeof name, i);
-        size += (size_t)snprintf(text + size, room - size, "%s %d %d %d %d\n", name, box[i].x, box[i].y, box[i].width, box[i].height);
+        name_of(j, i, name, sizeof name);
+        size += (size_t)snprintf(text + size, room - size, "%s %d %d %d %d\n", name, box[i].x,
+                                 box[i].y, box[i].width, box[i].height);
     }
     snprintf(path, sizeof path, "%s/%s/boxes.txt", j->folder, split_name[j->split]);
     am_status s = write_file(path, text, size, e);
@@ -159,16 +179,26 @@ static am_status write_boxes(const job *j, int count, const am_shape_box *box, a
     return s;
 }
 
-/* Pictures from count on, left by an earlier and larger set: they follow each other without a gap. */
-static void remove_older(const job *j, int count)
+static int remove_picture(const job *j, int class, int number)
 {
     char name[TAIL], path[PATH + 2 * TAIL];
-    for (int i = count, gone = 0; gone < AM_SHAPES; i++) {
-        picture_name(name, sizeof name, i);
-        snprintf(path, sizeof path, "%s/%s/silhouettes/%s", j->folder, split_name[j->split], name);
-        unlink(path);
-        snprintf(path, sizeof path, "%s/%s/%s", j->folder, split_name[j->split], name);
-        gone = unlink(path) ? gone + 1 : 0;
+    picture_name(name, sizeof name, class, number);
+    snprintf(path, sizeof path, "%s/%s/silhouettes/%s", j->folder, split_name[j->split], name);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/%s/%s", j->folder, split_name[j->split], name);
+    return !unlink(path);
+}
+
+/* Pictures that an earlier and larger set left: numbers follow each other without a gap. */
+static void remove_older(const job *j, int count)
+{
+    int number = count / AM_SHAPES, ours[AM_SHAPES] = {0}, found = 1;
+    for (int i = number * AM_SHAPES; i < count; i++) ours[am_shape_class(j->seed, j->split, i)] = 1;
+    for (int c = 0; c < AM_SHAPES; c++)
+        if (!ours[c]) remove_picture(j, c, number);
+    while (found && ++number <= MOST / AM_SHAPES) {
+        found = 0;
+        for (int c = 0; c < AM_SHAPES; c++) found |= remove_picture(j, c, number);
     }
 }
 
@@ -199,13 +229,17 @@ static am_status write_data_file(const char *folder, const am_shapes_options *o,
 {
     char path[PATH + TAIL], names[AM_SHAPES * TAIL], text[6 * PATH];
     size_t size = 0;
-    for (int c = 0; c < AM_SHAPES; c++) size += (size_t)snprintf(names + size, sizeof names - size, "%s\n", am_shape_name[c]);
+    for (int c = 0; c < AM_SHAPES; c++)
+        size += (size_t)snprintf(names + size, sizeof names - size, "%s\n", am_shape_name[c]);
     snprintf(path, sizeof path, "%s/names.txt", folder);
     AM_TRY(write_file(path, names, size, e));
     int n = snprintf(text, sizeof text,
-                     "# the generated set: %d pictures to train on, %d to validate, %dx%d, seed %llu\n"
-                     "classes=%d\nformat=shapes\ntrain=%s/train\nvalid=%s/valid\nnames=%s/names.txt\nbackup=%s/backup\ntop=2\n",
-                     o->train, o->valid, o->size, o->size, (unsigned long long)o->seed, AM_SHAPES, folder, folder, folder, folder);
+                     "# the generated set: %d pictures to train on, %d to validate, %dx%d,"
+                     " seed %llu\n"
+                     "classes=%d\nformat=shapes\ntrain=%s/train\nvalid=%s/valid\n"
+                     "names=%s/names.txt\nbackup=%s/backup\ntop=2\n",
+                     o->train, o->valid, o->size, o->size, (unsigned long long)o->seed, AM_SHAPES,
+                     folder, folder, folder, folder);
     snprintf(path, sizeof path, "%s/shapes.data", folder);
     return write_file(path, text, (size_t)n, e);
 }
@@ -216,16 +250,19 @@ am_status am_shapes_write(const char *folder, const am_shapes_options *o, am_err
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/') length--;
     if (!length || length >= sizeof base - TAIL)
-        return am_fail(e, AM_EUSAGE, AM_NOPLACE, "the folder's name has %zu letters; 1 to %d will do", length, PATH - TAIL - 1);
+        return am_fail(e, AM_EUSAGE, AM_NOPLACE,
+                       "the folder's name has %zu letters; 1 to %d will do", length,
+                       PATH - TAIL - 1);
     memcpy(base, folder, length);
     base[length] = 0;
     if (o->size < 16 || o->size > 512)
-        return am_fail(e, AM_EUSAGE, AM_NOPLACE, "size %d: the generated pictures are 16 to 512 pixels wide", o->size);
+        return am_fail(e, AM_EUSAGE, AM_NOPLACE,
+                       "size %d: the generated pictures are 16 to 512 pixels wide", o->size);
     int count[] = {o->train, o->valid};
     for (int split = 0; split < 2; split++)
         if (count[split] < AM_SHAPES || count[split] > MOST)
-            return am_fail(e, AM_EUSAGE, AM_NOPLACE, "%d %s pictures: %d to %d can be drawn", count[split], split_name[split],
-                           AM_SHAPES, MOST);
+            return am_fail(e, AM_EUSAGE, AM_NOPLACE, "%d %s pictures: %d to %d can be drawn",
+                           count[split], split_name[split], AM_SHAPES, MOST);
     AM_TRY(make_folders(base, e));
     char path[PATH + TAIL];
     snprintf(path, sizeof path, "%s/shapes.data", base);

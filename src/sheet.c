@@ -7,10 +7,14 @@
 #include <string.h>
 
 enum { EDGE = 24, GAP = 4, BETWEEN = 20, SHOWN = 112, SCALE = 2, MOST = 16384 };
-static const am_colour PAPER = {255, 255, 255}, INK = {32, 36, 44}, PALE = {112, 118, 128}, EMPTY = {240, 242, 245};
+static const am_colour PAPER = {255, 255, 255}, INK = {32, 36, 44}, PALE = {112, 118, 128},
+                       EMPTY = {240, 242, 245};
 
-/* Where things stand.  A slot is one enlarged picture; a cell is a mix and, if any has one, its mask. */
-typedef struct layout { int zoom, slot_w, slot_h, cell_w, masks, title, head, row_h, width, height; } layout;
+/* Where things stand.  A slot is an enlarged picture; a cell is a mix and, if any cell has one, its
+ * mask. */
+typedef struct layout {
+    int zoom, slot_w, slot_h, cell_w, masks, title, head, row_h, width, height;
+} layout;
 
 static void grow(const am_image *img, int *w, int *h)
 {
@@ -18,7 +22,10 @@ static void grow(const am_image *img, int *w, int *h)
     if (img->height > *h) *h = img->height;
 }
 
-static int fits(const char *text, int scale, int room) { return am_text_width(text, scale) <= room; }
+static int fits(const char *text, int scale, int room)
+{
+    return am_text_width(text, scale) <= room;
+}
 
 static layout lay_out(const am_sheet *s)
 {
@@ -48,14 +55,17 @@ static layout lay_out(const am_sheet *s)
     return l;
 }
 
-/* text in the middle of room pixels; small where it is wide, and cut with two dots where even that is too wide. */
-static void write_centred(am_image *page, int x, int y, int room, int scale, am_colour colour, const char *text)
+/* text in the middle of room pixels; small where it is wide, then cut with two dots. */
+static void write_centred(am_image *page, int x, int y, int room, int scale, am_colour colour,
+                          const char *text)
 {
     char cut[160];
     snprintf(cut, sizeof cut, "%s", text);
     if (!fits(cut, scale, room)) scale = 1;
-    for (size_t n = strlen(cut); n > 2 && !fits(cut, scale, room); n--) snprintf(cut + n - 3, 3, "..");
-    am_draw_text(page, x + (room - am_text_width(cut, scale)) / 2, y + 3 * (SCALE - scale), scale, colour, cut);
+    for (size_t n = strlen(cut); n > 2 && !fits(cut, scale, room); n--)
+        snprintf(cut + n - 3, 3, "..");
+    am_draw_text(page, x + (room - am_text_width(cut, scale)) / 2, y + 3 * (SCALE - scale), scale,
+                 colour, cut);
 }
 
 static void draw_slot(am_image *page, const layout *l, int x, int y, const am_image *img)
@@ -69,10 +79,14 @@ static void draw_mask(am_image *page, const layout *l, int x, int y, const am_sh
     if (!l->masks) return;
     am_draw_fill(page, x, y, l->slot_w, l->slot_h, EMPTY);
     for (int i = 0; cell->mask && i < cell->mix.width * cell->mix.height; i++)
-        am_draw_fill(page, x + i % cell->mix.width * l->zoom, y + i / cell->mix.width * l->zoom, l->zoom, l->zoom, am_heat(cell->mask[i]));
+        am_draw_fill(page, x + i % cell->mix.width * l->zoom, y + i / cell->mix.width * l->zoom,
+                     l->zoom, l->zoom, am_heat(cell->mask[i]));
 }
 
-static int column_x(const layout *l, int c) { return EDGE + 2 * l->slot_w + GAP + BETWEEN + c * (BETWEEN + l->cell_w); }
+static int column_x(const layout *l, int c)
+{
+    return EDGE + 2 * l->slot_w + GAP + BETWEEN + c * (BETWEEN + l->cell_w);
+}
 
 /* The headings of the columns are all as large. */
 static void draw_head(am_image *page, const layout *l, const am_sheet *s, int y)
@@ -123,17 +137,22 @@ static void draw_foot(am_image *page, int y)
 am_status am_sheet_write(const char *path, const am_sheet *s, am_err *e)
 {
     layout l = lay_out(s);
-    double height = 2. * EDGE + l.title + l.head + (double)s->rows * l.row_h + (l.masks ? 36 + BETWEEN / 2 : 0);
+    double height =
+        2. * EDGE + l.title + l.head + (double)s->rows * l.row_h + (l.masks ? 36 + BETWEEN / 2 : 0);
     if (height > MOST || l.width > MOST)
-        return am_fail(e, AM_EUSAGE, (am_loc){path, 0}, "%d pairs with %d columns of %dx%d pixels make a sheet of %dx%.0f,"
-                       " and %d is the most on a side; ask for fewer pairs (-n) or lambdas (-lambda)",
-                       s->rows, s->columns, l.slot_w, l.slot_h, l.width, height, MOST);
+        return am_fail(
+            e, AM_EUSAGE, (am_loc){path, 0},
+            "%d pairs with %d columns of %dx%d pixels make a sheet of %dx%.0f,"
+            " and %d is the most on a side; ask for fewer pairs (-n) or lambdas (-lambda)",
+            s->rows, s->columns, l.slot_w, l.slot_h, l.width, height, MOST);
     am_image page;
     AM_TRY(am_image_new(&page, l.width, (int)height, e));
     am_draw_fill(&page, 0, 0, page.width, page.height, PAPER);
     int y = EDGE;
     if (l.title) {
-        int scale = fits(s->title, 3, l.width - 2 * EDGE) ? 3 : fits(s->title, 2, l.width - 2 * EDGE) ? 2 : 1;
+        int scale = fits(s->title, 3, l.width - 2 * EDGE)   ? 3
+                    : fits(s->title, 2, l.width - 2 * EDGE) ? 2
+                                                            : 1;
         am_draw_text(&page, EDGE, y, scale, INK, s->title);
     }
     y += l.title;

@@ -36,17 +36,25 @@ void am_teach_labels(am_trainer *t, const int *labels)
     t->be->ops->onehot(t->be, t->n, t->classes, (float)t->net.options.label_smooth_eps, am_state_dev(t, t->labels), am_here(&t->space, t->q));
 }
 
+/* What the loader's threads do, for a batch that does not come from them. */
+static const unsigned char *prepare_here(am_trainer *t)
+{
+    for (int i = 0; t->extra_size && i < t->n; i++) {
+        am_rng r = am_rng_at(t->seed_value, 0x70726570, ((uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part) * (uint64_t)t->n + (uint64_t)i);
+        am_prepare(t, t->pixels + (size_t)i * am_count(t->net.input), &r, t->extra_room + (size_t)i * t->extra_size);
+    }
+    return t->extra_room;
+}
+
 void am_step_part(am_trainer *t, am_mix *m, const am_host_batch *b)
 {
-    float mean[AM_MAX_LIST], std[AM_MAX_LIST];
-    for (int i = 0; i < AM_MAX_LIST; i++) {
-        mean[i] = (float)t->net.options.mean.at[i];
-        std[i] = (float)t->net.options.std.at[i];
-    }
+    t->pixels = b->pixel;
+    t->extra = b->extra ? b->extra : prepare_here(t);
     am_step_draw(t, m);
     am_teach_labels(t, b->label);
-    t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, t->n), b->pixel, mean, std, am_here(&t->space, t->x));
+    am_put_pixels(t, b->pixel, am_here(&t->space, t->x));
     am_step_learn(t, m);
+    t->pixels = t->extra = NULL;
     t->part++;
 }
 

@@ -63,16 +63,28 @@ static am_status names(job *j, am_err *e)
     return j->pictures ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
+static am_status training_loader(job *j, am_err *e)
+{
+    am_loader_options o = {.batch = j->t.n, .seed = j->t.seed_value, .train = 1, .augment = am_augment_of(&j->t.net.options, 1)};
+    if (j->t.extra_size) {
+        o.prepare = am_prepare;
+        o.user = &j->t;
+        o.extra = j->t.extra_size;
+    }
+    am_loader_close(j->train);
+    j->train = NULL;
+    return am_loader_open(&j->train, &j->data.train, &o, e);
+}
+
 static am_status loaders(job *j, am_err *e)
 {
     const am_net_options *o = &j->t.net.options;
-    am_loader_options train = {.batch = j->t.n, .seed = j->t.seed_value, .train = 1, .augment = am_augment_of(o, 1)};
     am_loader_options valid = {.batch = j->examiner.batch, .augment = am_augment_of(o, 0)};
-    AM_TRY(am_loader_open(&j->train, &j->data.train, &train, e));
+    if (j->data.train.count < o->batch)
+        return am_fail(e, AM_EINPUT, (am_loc){j->data.file, 0}, "train= has %d images, fewer than one batch=%d of %s", j->data.train.count, o->batch, j->run->cfg);
+    AM_TRY(training_loader(j, e));
     AM_TRY(am_loader_open(&j->valid, &j->data.valid, &valid, e));
     j->t.steps_per_epoch = am_loader_batches(j->train) / o->subdivisions;
-    if (j->t.steps_per_epoch < 1)
-        return am_fail(e, AM_EINPUT, (am_loc){j->data.file, 0}, "train= has %d images, fewer than one batch=%d of %s", j->data.train.count, o->batch, j->run->cfg);
     long epochs = j->run->epochs > 0 ? j->run->epochs : o->epochs;
     j->t.steps = epochs > 0 ? epochs * j->t.steps_per_epoch : o->max_batches;
     if (j->t.steps < 1) return am_fail(e, AM_EINPUT, (am_loc){j->run->cfg, 1}, "[net] says neither epochs= nor max_batches=, so there is no end to the training; set one, or give -epochs N");
@@ -91,6 +103,7 @@ static am_status begin_from(job *j, am_err *e)
                 if (j->run->seed >= 0)
                     return am_fail(e, AM_EUSAGE, (am_loc){"-seed", 0}, "the run to resume in %s has seed %llu; leave -seed away", j->last, (unsigned long long)j->progress.seed);
                 j->t.seed_value = j->progress.seed;
+                AM_TRY(training_loader(j, e));              /* the shuffles are the seed's too */
             }
             j->t.step = j->progress.step;
             snprintf(line, sizeof line, "resuming from %s at update %ld, epoch %ld", j->last, j->t.step, j->t.step / j->t.steps_per_epoch);

@@ -10,7 +10,7 @@ static const am_line *line_of(const am_section *s, const char *key)
     return NULL;
 }
 
-static am_status unknown_method(const char *word, am_loc where, am_err *e)
+static am_status unknown_method(const char *word, am_status s, am_loc where, am_err *e)
 {
     const char *words[64];
     char list[256] = "";
@@ -23,8 +23,8 @@ static am_status unknown_method(const char *word, am_loc where, am_err *e)
         }
     }
     const char *near = am_nearest(word, words, n);
-    if (near) return am_fail(e, AM_EINPUT, where, "method=%s: no such method; did you mean '%s'?", word, near);
-    return am_fail(e, AM_EINPUT, where, "method=%s: no such method; choose from %s", word, list);
+    if (near) return am_fail(e, s, where, "method=%s: no such method; did you mean '%s'?", word, near);
+    return am_fail(e, s, where, "method=%s: no such method; choose from %s", word, list);
 }
 
 /* Read one [mix] section; `empty` stands in for -mix METHOD, with every key at its default. */
@@ -35,7 +35,7 @@ static am_status read_mix(am_trainer *t, am_mix *m, const am_section *s, const c
     if (!method && !line) return am_fail(e, AM_EINPUT, s->loc, "[mix] needs method=, such as method=automix; see: automix help mix");
     *m = (am_mix){.loc = s->loc};
     m->type = am_method_find(method ? method : line->value);
-    if (!m->type) return unknown_method(method ? method : line->value, line ? line->loc : s->loc, e);
+    if (!m->type) return unknown_method(method ? method : line->value, AM_EINPUT, line ? line->loc : s->loc, e);
     m->options = am_new(&t->mem, m->type->options + 1);
     m->state = am_new(&t->mem, m->type->state + 1);
     if (!m->options || !m->state) return am_fail(e, AM_ENOMEM, s->loc, "out of memory");
@@ -75,7 +75,7 @@ static am_status read_sections(am_trainer *t, const am_cfg *c, const char *only,
     line.value = only ? only : "none";
     if (only && !t->mixes) {
         am_loc where = {"-mix", 0};
-        if (!am_method_find(only)) return unknown_method(only, where, e);
+        if (!am_method_find(only)) return unknown_method(only, AM_EUSAGE, where, e);
         AM_TRY(read_mix(t, &t->mix[t->mixes++], &section, only, e));
         share = 1;
     }
@@ -130,7 +130,9 @@ static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
     if (!o->learn) return AM_OK;
     for (int i = 0; i < t->mixes; i++) AM_TRY(am_mix_setup(&t->mix[i], t, e));
     if (t->plain.common.prob > 0) AM_TRY(am_mix_setup(&t->plain, t, e));
-    return AM_OK;
+    if (!t->extra_size || o->dry) return AM_OK;
+    t->extra_room = am_new(&t->mem, (size_t)t->n * t->extra_size);
+    return t->extra_room ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
 am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c, const am_trainer_options *o, am_err *e)

@@ -18,8 +18,16 @@ static am_image numbered(int width, int height)
 
 static am_augment plain(int width, int height)
 {
-    return (am_augment){.width = width, .height = height, .scale_min = 0.08, .scale_max = 1, .ratio_min = 0.75,
-                        .ratio_max = 4.0 / 3, .filter = AM_BILINEAR, .aspect = 1, .saturation = 1, .exposure = 1};
+    return (am_augment){.width = width,
+                        .height = height,
+                        .scale_min = 0.08,
+                        .scale_max = 1,
+                        .ratio_min = 0.75,
+                        .ratio_max = 4.0 / 3,
+                        .filter = AM_BILINEAR,
+                        .aspect = 1,
+                        .saturation = 1,
+                        .exposure = 1};
 }
 
 /* The pixel at (x, y) of the image padded without end: black, or to and fro between the borders. */
@@ -32,12 +40,14 @@ static const unsigned char *padded(const am_image *img, int x, int y, int reflec
     return img->pixel + 3 * (y * img->width + x);
 }
 
-static int is_window(const am_image *img, const unsigned char *out, int x, int y, int reflect, int flip)
+static int is_window(const am_image *img, const unsigned char *out, int x, int y, int reflect,
+                     int flip)
 {
     for (int r = 0; r < img->height; r++)
         for (int c = 0; c < img->width; c++) {
             int from = flip ? img->width - 1 - c : c;
-            if (memcmp(out + 3 * (r * img->width + c), padded(img, x + from, y + r, reflect), 3)) return 0;
+            if (memcmp(out + 3 * (r * img->width + c), padded(img, x + from, y + r, reflect), 3))
+                return 0;
         }
     return 1;
 }
@@ -64,9 +74,10 @@ static void crops_of_padded_images(void **state)
                 found = is_window(&img, out, k / 2 % 5 - PAD, k / 10 - PAD, reflect, k % 2);
                 seen[k] += found;
             }
-            if (!found) fail_msg("draw %d (reflect %d) is no window of the padded image", i, reflect);
+            if (!found)
+                fail_msg("draw %d (reflect %d) is no window of the padded image", i, reflect);
         }
-        double chi = 0, mean = (double)DRAWS / PLACES;                          /* 49 degrees of freedom: 99.9% below 85.4 */
+        double chi = 0, mean = (double)DRAWS / PLACES; /* 49 degrees of freedom: 99.9% below 85.4 */
         for (int k = 0; k < PLACES; k++) chi += (seen[k] - mean) * (seen[k] - mean) / mean;
         assert_true(chi < 85.4);
         am_image_free(&img);
@@ -89,7 +100,8 @@ static void pads_small_images(void **state)
                 t_ok(am_augment_apply(&a, &img, &rng, out, NULL), &(am_err){0});
                 if (size == 1 && a.pad_reflect) found = !memcmp(out, img.pixel, 3);
                 else
-                    for (int k = 0; k < 121; k++) found |= is_window(&img, out, k % 11 - 5, k / 11 - 5, a.pad_reflect, 0);
+                    for (int k = 0; k < 121; k++)
+                        found |= is_window(&img, out, k % 11 - 5, k / 11 - 5, a.pad_reflect, 0);
                 assert_true(found);
             }
         am_image_free(&img);
@@ -113,7 +125,8 @@ static void validation_draws_nothing(void **state)
     am_image_free(&img);
 }
 
-/* Resize: shorter side to 6, the other to int(6 * 20 / 10) = 12, then columns round((12 - 4) / 2) = 4 to 7. */
+/* Shorter side to 6, the other to int(6 * 20 / 10) = 12, then columns round((12 - 4) / 2) = 4 to
+ * 7. */
 static void resizes_then_takes_the_middle(void **state)
 {
     (void)state;
@@ -125,7 +138,8 @@ static void resizes_then_takes_the_middle(void **state)
     t_ok(am_image_new(&small, 12, 6, &e), &e);
     t_ok(am_image_resize(&img, 0, 0, 20, 10, AM_BILINEAR, &small, &e), &e);
     t_ok(am_augment_apply(&a, &img, NULL, out, &e), &e);
-    for (int y = 0; y < 4; y++) assert_memory_equal(out + 12 * y, small.pixel + 3 * (12 * (y + 1) + 4), 12);
+    for (int y = 0; y < 4; y++)
+        assert_memory_equal(out + 12 * y, small.pixel + 3 * (12 * (y + 1) + 4), 12);
     am_image_free(&small);
     am_image_free(&img);
 }
@@ -146,7 +160,8 @@ static void resizes_then_cuts_at_random(void **state)
         int x = out[0] - 1, y = out[1] - 1;
         assert_in_range(x, 0, 2);
         assert_in_range(y, 0, 2);
-        for (int r = 0; r < 4; r++) assert_memory_equal(out + 12 * r, img.pixel + 3 * (6 * (y + r) + x), 12);
+        for (int r = 0; r < 4; r++)
+            assert_memory_equal(out + 12 * r, img.pixel + 3 * (6 * (y + r) + x), 12);
         seen[3 * y + x]++;
     }
     for (int k = 0; k < 9; k++) assert_in_range(seen[k], 60, 140);
@@ -168,10 +183,11 @@ static void fits_images_of_another_size(void **state)
         t_ok(am_image_resize(&img, 0, 0, w, h, AM_BILINEAR, &big, &e), &e);
         t_ok(am_augment_apply(&a, &img, NULL, out, &e), &e);
         int x = (int)nearbyint((big.width - 4) / 2.0), y = (int)nearbyint((big.height - 4) / 2.0);
-        for (int r = 0; r < 4; r++) assert_memory_equal(out + 12 * r, big.pixel + 3 * (big.width * (y + r) + x), 12);
+        for (int r = 0; r < 4; r++)
+            assert_memory_equal(out + 12 * r, big.pixel + 3 * (big.width * (y + r) + x), 12);
         am_rng rng = am_rng_at(1, 1, 1);
         t_ok(am_augment_apply(&a, &img, &rng, again, &e), &e);
-        assert_memory_equal(again, out, sizeof out);                            /* in training too */
+        assert_memory_equal(again, out, sizeof out); /* in training too */
         am_image_free(&img);
         am_image_free(&big);
     }
@@ -185,8 +201,8 @@ static void fits_a_net_that_is_not_square(void **state)
     unsigned char out[3 * 12 * 5];
     am_err e;
     t_ok(am_augment_apply(&a, &img, NULL, out, &e), &e);
-    for (int i = 0; i < 60; i++) assert_int_equal(out[3 * i + 2], 200);         /* no black border */
-    assert_in_range(out[1], 3, 5);                                              /* 12x12, rows 4 to 8 */
+    for (int i = 0; i < 60; i++) assert_int_equal(out[3 * i + 2], 200); /* no black border */
+    assert_in_range(out[1], 3, 5); /* 12x12, rows 4 to 8 */
     am_image_free(&img);
 }
 
@@ -206,7 +222,8 @@ static void random_resized_crops(void **state)
         am_rng rng = am_rng_at(5, 0, (uint64_t)i);
         am_err e;
         t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
-        double w = (out[3 * 12] - out[3 * 3]) / 9.0 * 16, h = (out[3 * 16 * 12 + 1] - out[3 * 16 * 3 + 1]) / 9.0 * 16;
+        double w = (out[3 * 12] - out[3 * 3]) / 9.0 * 16,
+               h = (out[3 * 16 * 12 + 1] - out[3 * 16 * 3 + 1]) / 9.0 * 16;
         double area = w * h / (W * H), shape = w / h;
         area_low = fmin(area_low, area);
         area_high = fmax(area_high, area);
@@ -222,7 +239,8 @@ static void random_resized_crops(void **state)
     am_image_free(&img);
 }
 
-/* No box of the wanted shape fits a strip: the middle of it, of the nearest shape allowed, is taken. */
+/* No box of the wanted shape fits a strip: the middle of it, of the nearest shape allowed, is
+ * taken. */
 static void resized_crops_of_strips(void **state)
 {
     (void)state;
@@ -233,7 +251,7 @@ static void resized_crops_of_strips(void **state)
     am_rng rng = am_rng_at(1, 0, 0);
     a.resized_crop = 1;
     a.scale_min = 0.9;
-    t_ok(am_image_new(&middle, 8, 6, &e), &e);                                  /* 6 * 4/3 = 8 wide, from column 41 */
+    t_ok(am_image_new(&middle, 8, 6, &e), &e); /* 6 * 4/3 = 8 wide, from column 41 */
     for (int y = 0; y < 6; y++) memcpy(middle.pixel + 24 * y, img.pixel + 3 * (90 * y + 41), 24);
     am_image_free(&img);
     img = numbered(90, 6);
@@ -247,7 +265,7 @@ static void resized_crops_of_strips(void **state)
     am_image_free(&expected);
 }
 
-/* min_crop = max_crop = the image's size and the net's: no zoom and no shift, so nothing changes. */
+/* min_crop = max_crop = the image's size and the net's: no zoom, no shift, so nothing changes. */
 static void darknets_crop_at_rest(void **state)
 {
     (void)state;
@@ -271,41 +289,45 @@ static void darknets_zoom(void **state)
     (void)state;
     am_image img = numbered(8, 8);
     am_augment a = plain(8, 8);
-    double low = 99, high = 0;
+    double low = 99, high = 0, sum = 0;
     a.min_crop = a.max_crop = 16;
     for (int i = 0; i < 500; i++) {
         unsigned char out[192];
         am_rng rng = am_rng_at(2, 0, (uint64_t)i);
         am_err e;
         t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
-        assert_in_range(out[3 * 6] - out[0], 2, 4);                             /* 6 steps: 3, rounded */
+        assert_in_range(out[3 * 6] - out[0], 2, 4); /* 6 steps: 3, rounded */
         low = fmin(low, out[0]);
         high = fmax(high, out[0]);
+        sum += out[0];
     }
     assert_true(low == 1 && high >= 4);
+    assert_true(fabs(sum / 500 - 3) < 0.2); /* 1 + U(0, 4), rounded */
     am_image_free(&img);
 }
 
-/* A quarter turn maps (x, y) about the middle to (-y, x); pixel x is sampled at whole x, and the
- * middle is at W/2, so row and column 0 are black or read from beyond. */
-static void darknets_angle_stays_in_range(void **state)
+/* Turned by t, rows change by sin t from column to column, and columns by -sin t from row to row. */
+static void darknets_angle(void **state)
 {
     (void)state;
-    am_image img = numbered(9, 9);
-    am_augment a = plain(9, 9);
+    enum { SIZE = 101, FROM = 20, TO = 80 };
+    am_image img = numbered(SIZE, SIZE);
+    am_augment a = plain(SIZE, SIZE);
     a.angle = 10;
-    int turned = 0;
-    for (int i = 0; i < 300; i++) {
-        unsigned char out[3 * 81];
+    double low = 9, high = -9;
+    for (int i = 0; i < 100; i++) {
+        static unsigned char out[SIZE][SIZE][3];
         am_rng rng = am_rng_at(4, 0, (uint64_t)i);
         am_err e;
-        t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
-        /* tan of the angle: how much the row number changes along 6 columns of row 4 */
-        double slope = (out[3 * (4 * 9 + 7) + 1] - out[3 * (4 * 9 + 1) + 1]) / 6.0;
-        assert_true(fabs(slope) <= tan(10 * 3.14159265358979 / 180) + 1.0 / 6);
-        turned += fabs(slope) > 0.1;
+        t_ok(am_augment_apply(&a, &img, &rng, out[0][0], &e), &e);
+        double across = (out[50][TO][1] - out[50][FROM][1]) / (double)(TO - FROM);
+        double down = (out[TO][50][0] - out[FROM][50][0]) / (double)(TO - FROM);
+        assert_true(fabs(across + down) < 0.04);
+        low = fmin(low, across);
+        high = fmax(high, across);
     }
-    assert_true(turned > 50);
+    assert_true(fabs(high - sin(10 * 3.14159265358979 / 180)) < 0.03);
+    assert_true(fabs(low + sin(10 * 3.14159265358979 / 180)) < 0.03);
     am_image_free(&img);
 }
 
@@ -320,13 +342,14 @@ static void jitters_colours(void **state)
     am_augment a = plain(4, 1);
     double low = 9, high = 0;
     a.exposure = 1.5;
-    for (int i = 0; i < 400; i++) {                                             /* value only: channels keep their proportion */
+    for (int i = 0; i < 400; i++) { /* value only: channels keep their proportion */
         unsigned char out[12];
         am_rng rng = am_rng_at(6, 0, (uint64_t)i);
         t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
         double f = out[0] / 200.0;
         if (out[0] < 255) assert_true(fabs(out[1] - 100 * f) < 1 && fabs(out[2] - 50 * f) < 1);
-        if (out[0] < 255) assert_true(fabs(out[3] - 90 * f) < 1 && out[3] == out[4] && out[4] == out[5]);
+        if (out[0] < 255)
+            assert_true(fabs(out[3] - 90 * f) < 1 && out[3] == out[4] && out[4] == out[5]);
         assert_true(!out[6] && !out[7] && !out[8]);
         low = fmin(low, out[3] / 90.0);
         high = fmax(high, out[3] / 90.0);
@@ -334,17 +357,17 @@ static void jitters_colours(void **state)
     assert_true(low > 0.65 && low < 0.68 && high > 1.48 && high < 1.51);
     a.exposure = 1;
     a.saturation = 2;
-    for (int i = 0; i < 400; i++) {                                             /* saturation only: the largest channel and grey stay */
+    for (int i = 0; i < 400; i++) { /* saturation only: the largest channel and grey stay */
         unsigned char out[12];
         am_rng rng = am_rng_at(6, 1, (uint64_t)i);
         t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
         assert_int_equal(out[0], 200);
         assert_memory_equal(out + 3, colours + 3, 6);
-        assert_in_range(200 - out[2], 74, 200);                                 /* 150 halved or, at most, clipped */
+        assert_in_range(200 - out[2], 74, 200); /* 150 halved or, at most, clipped */
     }
     a.saturation = 1;
     a.hue = 0.5;
-    for (int i = 0; i < 400; i++) {                                             /* hue only: largest and smallest stay */
+    for (int i = 0; i < 400; i++) { /* hue only: largest and smallest stay */
         unsigned char out[12];
         am_rng rng = am_rng_at(6, 2, (uint64_t)i);
         t_ok(am_augment_apply(&a, &img, &rng, out, &e), &e);
@@ -358,7 +381,9 @@ static void jitters_colours(void **state)
 
 T_SUITE(augment, cmocka_unit_test(crops_of_padded_images), cmocka_unit_test(pads_small_images),
         cmocka_unit_test(validation_draws_nothing), cmocka_unit_test(resizes_then_takes_the_middle),
-        cmocka_unit_test(resizes_then_cuts_at_random), cmocka_unit_test(fits_images_of_another_size),
+        cmocka_unit_test(resizes_then_cuts_at_random),
+        cmocka_unit_test(fits_images_of_another_size),
         cmocka_unit_test(fits_a_net_that_is_not_square), cmocka_unit_test(random_resized_crops),
-        cmocka_unit_test(resized_crops_of_strips), cmocka_unit_test(darknets_crop_at_rest), cmocka_unit_test(darknets_zoom),
-        cmocka_unit_test(darknets_angle_stays_in_range), cmocka_unit_test(jitters_colours));
+        cmocka_unit_test(resized_crops_of_strips), cmocka_unit_test(darknets_crop_at_rest),
+        cmocka_unit_test(darknets_zoom), cmocka_unit_test(darknets_angle),
+        cmocka_unit_test(jitters_colours));

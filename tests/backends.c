@@ -3,13 +3,15 @@
 
 /* ---- the bench ---- */
 
-static const struct { const char *name, *isa; am_precision precision; } machines[] = {
-    {"cpu", "generic", AM_FP32}, {"cpu", NULL, AM_FP32}, {"simd", "generic", AM_FP32}, {"simd", "avx2", AM_FP32},
-    {"simd", "avx512", AM_FP32}, {"simd", NULL, AM_BF16}, {"simd", NULL, AM_FAST}, {"cuda", NULL, AM_FP32},
-    {"cuda", NULL, AM_BF16},
+static const struct { const char *name, *isa; am_precision precision;
+} machines[] = {
+    {"cpu", "generic", AM_FP32}, {"cpu", NULL, AM_FP32},      {"simd", "generic", AM_FP32},
+    {"simd", "avx2", AM_FP32},   {"simd", "avx512", AM_FP32}, {"simd", NULL, AM_BF16},
+    {"simd", NULL, AM_FAST},     {"cuda", NULL, AM_FP32},     {"cuda", NULL, AM_BF16},
 };
 
-static uint64_t run_once(const am_backend_type *type, const am_backend_options *o, void (*run)(t_bench *))
+static uint64_t run_once(const am_backend_type *type, const am_backend_options *o,
+                         void (*run)(t_bench *))
 {
     am_err e = {0};
     am_backend be = {0};
@@ -39,7 +41,8 @@ void t_each(void (*run)(t_bench *))
         if (!type || (t_backend && strcmp(t_backend, machines[i].name))) continue;
         uint64_t first = 0;
         for (int threads = 1; threads <= 3; threads++) {
-            am_backend_options o = {.threads = threads, .precision = machines[i].precision, .isa = machines[i].isa};
+            am_backend_options o = {
+                .threads = threads, .precision = machines[i].precision, .isa = machines[i].isa};
             uint64_t digest = run_once(type, &o, run);
             if (threads == 1) first = digest;
             if (digest != first)
@@ -65,7 +68,10 @@ void t_clear(t_bench *b)
 }
 
 double t_draw(t_bench *b, double lo, double hi) { return am_rng_between(&b->rng, lo, hi); }
-int t_pick(t_bench *b, int lo, int hi) { return lo + (int)am_rng_below(&b->rng, (uint32_t)(hi - lo + 1)); }
+int t_pick(t_bench *b, int lo, int hi)
+{
+    return lo + (int)am_rng_below(&b->rng, (uint32_t)(hi - lo + 1));
+}
 float *t_floats(t_bench *b, size_t n) { return keep(b, calloc(n ? n : 1, sizeof(float))); }
 double *t_doubles(t_bench *b, size_t n) { return keep(b, calloc(n ? n : 1, sizeof(double))); }
 
@@ -126,19 +132,21 @@ am_grad t_activation_grad(t_bench *b, am_shape s, float beta, float **before)
     return (am_grad){t_blank_activation(b, s), beta};
 }
 
-static void compare(t_bench *b, const char *what, size_t n, const float *got, const double *want, double tolerance)
+static void compare(t_bench *b, const char *what, size_t n, const float *got, const double *want,
+                    double tolerance)
 {
     double most = 1e-30;
     for (size_t i = 0; i < n; i++) most = fmax(most, fabs(want[i]));
     for (size_t i = 0; i < n; i++)
         if (!(fabs((double)got[i] - want[i]) <= tolerance * most))
-            fail_msg("%s: %s[%zu] of %zu is %.9g, not %.9g; allowed %.2g of %.3g", b->be->about, what, i, n,
-                     (double)got[i], want[i], tolerance, most);
+            fail_msg("%s: %s[%zu] of %zu is %.9g, not %.9g; allowed %.2g of %.3g", b->be->about,
+                     what, i, n, (double)got[i], want[i], tolerance, most);
     for (size_t i = 0; i < n * sizeof *got; i++)
         b->digest = (b->digest ^ ((const unsigned char *)got)[i]) * 1099511628211u;
 }
 
-void t_plain_is(t_bench *b, const char *what, size_t n, am_dev d, const double *want, double tolerance)
+void t_plain_is(t_bench *b, const char *what, size_t n, am_dev d, const double *want,
+                double tolerance)
 {
     float *got = malloc(n * sizeof *got);
     b->op->download(b->be, n, d, got);
@@ -146,7 +154,8 @@ void t_plain_is(t_bench *b, const char *what, size_t n, am_dev d, const double *
     free(got);
 }
 
-void t_activation_is(t_bench *b, const char *what, am_shape s, am_dev d, const double *want, double tolerance)
+void t_activation_is(t_bench *b, const char *what, am_shape s, am_dev d, const double *want,
+                     double tolerance)
 {
     float *got = malloc(am_count(s) * sizeof *got);
     b->op->get(b->be, s, d, got);
@@ -155,11 +164,15 @@ void t_activation_is(t_bench *b, const char *what, am_shape s, am_dev d, const d
 }
 
 /* 2^-8 is the last bit of a bf16 number near the largest; sums of inputs rounded so add a few. */
-double t_loose(const t_bench *b, double fp32) { return b->be->precision == AM_FP32 ? fp32 : fmax(fp32, 2e-2); }
+double t_loose(const t_bench *b, double fp32)
+{
+    return b->be->precision == AM_FP32 ? fp32 : fmax(fp32, 2e-2);
+}
 
 size_t t_at(am_shape s, int n, int c, int y, int x)
 {
-    return (((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x;
+    return (((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.h + (size_t)y) * (size_t)s.w
+           + (size_t)x;
 }
 
 double t_act(am_act a, double x)
@@ -218,7 +231,8 @@ static void slots(t_bench *b)
 }
 static void no_slot_is_empty(void **s) { (void)s; t_each(slots); }
 
-static const am_shape shapes[] = {{1, 1, 1, 1}, {3, 5, 1, 1}, {1, 3, 7, 5}, {2, 1, 9, 4}, {4, 17, 8, 8}, {3, 30, 17, 15}};
+static const am_shape shapes[] = {{1, 1, 1, 1}, {3, 5, 1, 1},  {1, 3, 7, 5},
+                                  {2, 1, 9, 4}, {4, 17, 8, 8}, {3, 30, 17, 15}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void memory(t_bench *b)
@@ -229,7 +243,8 @@ static void memory(t_bench *b)
     float host[1000], zero[1000] = {0};
     b->op->download(be, 1000, d, host);
     assert_memory_equal(host, zero, sizeof host);
-    assert_true(be->allocations == allocations + 1 && be->bytes >= bytes + 4000 && be->peak >= be->bytes);
+    assert_true(be->allocations == allocations + 1 && be->bytes >= bytes + 4000
+                && be->peak >= be->bytes);
     b->op->free(be, d);
     assert_true(be->bytes == bytes);
     b->op->free(be, AM_NOWHERE);
@@ -243,7 +258,7 @@ static void memory(t_bench *b)
         am_dev a = t_activation(b, s, -3, 3, &x);
         b->op->get(be, s, a, y);
         assert_memory_equal(x, y, am_count(s) * sizeof *x);
-        b->op->get(be, one, am_at(a, room * (size_t)(s.n - 1)), sample);     /* samples are outermost */
+        b->op->get(be, one, am_at(a, room * (size_t)(s.n - 1)), sample); /* samples are outermost */
         assert_memory_equal(sample, x + am_count(s) - am_count(one), am_count(one) * sizeof *x);
         if (s.h == 1 && s.w == 1) {
             b->op->download(be, am_count(s), a, y);
@@ -264,7 +279,8 @@ static void bytes(t_bench *b)
     for (int n = 0; n < 3; n++)
         for (int c = 0; c < 3; c++)
             for (int p = 0; p < 35; p++)
-                want[(n * 3 + c) * 35 + p] = (in[(n * 35 + p) * 3 + c] / 255. - (double)mean[c]) / (double)std[c];
+                want[(n * 3 + c) * 35 + p] =
+                    (in[(n * 35 + p) * 3 + c] / 255. - (double)mean[c]) / (double)std[c];
     am_dev d = t_blank_activation(b, s);
     b->op->put_bytes(b->be, s, in, mean, std, d);
     t_activation_is(b, "put_bytes", s, d, want, t_loose(b, 1e-6));
@@ -279,14 +295,18 @@ static void sgd(t_bench *b)
     for (int variant = 0; variant < 6; variant++) {
         size_t n = sizes[variant % 3];
         int nesterov = variant & 1, guarded = variant == 5, follows = variant != 1;
-        float hyper[5] = {.1f, .9f, .01f, (float)nesterov, .99f}, no = (float)guarded, *w, *g, *v, *t;
-        am_dev dw = t_plain(b, n, -1, 1, &w), dg = t_plain(b, n, -1, 1, &g), dv = t_plain(b, n, -1, 1, &v);
+        float hyper[5] = {.1f, .9f, .01f, (float)nesterov, .99f}, no = (float)guarded, *w, *g, *v,
+              *t;
+        am_dev dw = t_plain(b, n, -1, 1, &w), dg = t_plain(b, n, -1, 1, &g),
+               dv = t_plain(b, n, -1, 1, &v);
         am_dev dt = t_plain(b, n, -1, 1, &t), h = t_given(b, 5, hyper), guard = t_given(b, 1, &no);
-        double *ww = t_doubles(b, n), *wv = t_doubles(b, n), *wt = t_doubles(b, n), *wg = t_doubles(b, n);
+        double *ww = t_doubles(b, n), *wv = t_doubles(b, n), *wt = t_doubles(b, n),
+               *wg = t_doubles(b, n);
         for (size_t i = 0; i < n; i++) {
             double pull = (double)g[i] + (double)hyper[2] * (double)w[i];
             wv[i] = (double)hyper[1] * (double)v[i] + pull;
-            ww[i] = (double)w[i] - (double)hyper[0] * (nesterov ? pull + (double)hyper[1] * wv[i] : wv[i]);
+            ww[i] = (double)w[i]
+                    - (double)hyper[0] * (nesterov ? pull + (double)hyper[1] * wv[i] : wv[i]);
             wt[i] = (double)hyper[4] * (double)t[i] + (1 - (double)hyper[4]) * ww[i];
             if (guarded) ww[i] = (double)w[i], wv[i] = (double)v[i], wt[i] = (double)t[i];
         }
@@ -306,12 +326,14 @@ static void clip(t_bench *b)
     for (int variant = 0; variant < 9; variant++) {
         size_t n = sizes[variant % 3];
         float limit = (float[]){0, 0.5f, 1e6f}[variant / 3], *g;
-        am_dev dg = t_plain(b, n, .2, 1, &g), dl = t_given(b, 1, &limit), scratch = t_blank(b, 1024);
+        am_dev dg = t_plain(b, n, .2, 1, &g), dl = t_given(b, 1, &limit),
+               scratch = t_blank(b, 1024);
         double *want = t_doubles(b, n), length = 0;
         for (size_t i = 0; i < n; i++) length += (double)g[i] * (double)g[i];
         length = sqrt(length);
         for (size_t i = 0; i < n; i++)
-            want[i] = (double)g[i] * (limit > 0 && length > (double)limit ? (double)limit / length : 1);
+            want[i] =
+                (double)g[i] * (limit > 0 && length > (double)limit ? (double)limit / length : 1);
         b->op->clip(b->be, n, dl, scratch, dg);
         t_plain_is(b, "clip", n, dg, want, 1e-5);
         t_clear(b);
@@ -384,13 +406,16 @@ static void activations(t_bench *b)
             double *want = t_doubles(b, n);
             for (size_t k = 0; k < n; k++) want[k] = t_act((am_act)act, (double)x[k]);
             b->op->add(b->be, s, 1, dx, 0, AM_NOWHERE, (am_act)act, out);
-            t_activation_is(b, "act", s, out, want, t_loose(b, 3e-6));      /* expf and tanhf: a few units of the last place */
+            t_activation_is(b, "act", s, out, want,
+                            t_loose(b, 3e-6)); /* expf and tanhf: a few units of the last place */
             b->op->get(b->be, s, out, y);
             am_grad to = t_activation_grad(b, s, variant == 1, &before);
             if (variant == 2) to = (am_grad){grad, 0};                      /* dx may be dy */
             for (size_t k = 0; k < n; k++)
-                want[k] = (variant == 1 ? (double)before[k] : 0) + .5 * t_slope((am_act)act, (double)y[k]) * (double)dy[k];
-            b->op->act_back(b->be, s, (am_act)act, act == AM_LINEAR ? AM_NOWHERE : out, grad, .5f, to);
+                want[k] = (variant == 1 ? (double)before[k] : 0)
+                          + .5 * t_slope((am_act)act, (double)y[k]) * (double)dy[k];
+            b->op->act_back(b->be, s, (am_act)act, act == AM_LINEAR ? AM_NOWHERE : out, grad, .5f,
+                            to);
             t_activation_is(b, "act_back", s, to.d, want, t_loose(b, 3e-6));
             t_clear(b);
         }
@@ -403,7 +428,8 @@ static void dropout(t_bench *b)
     size_t n = am_count(s), zeros = 0, other = 0;
     int seed[2] = {12345, -77};
     float *x, *y = t_floats(b, n), *z = t_floats(b, n), *dy, *before;
-    am_dev in = t_activation(b, s, .5, 1, &x), out = t_blank_activation(b, s), words = t_given(b, 2, seed);
+    am_dev in = t_activation(b, s, .5, 1, &x), out = t_blank_activation(b, s),
+           words = t_given(b, 2, seed);
     am_dev grad = t_activation(b, s, .5, 1, &dy);
     double *want = t_doubles(b, n);
     b->op->dropout(b->be, s, .3f, words, 4, in, out);
@@ -413,7 +439,8 @@ static void dropout(t_bench *b)
     assert_true(fabs((double)zeros / (double)n - .3) < 5 * sqrt(.21 / (double)n));
     for (int beta = 0; beta < 2; beta++) {
         am_grad to = t_activation_grad(b, s, (float)beta, &before);
-        for (size_t k = 0; k < n; k++) want[k] = beta * (double)before[k] + (y[k] == 0 ? 0 : (double)dy[k] / .7);
+        for (size_t k = 0; k < n; k++)
+            want[k] = beta * (double)before[k] + (y[k] == 0 ? 0 : (double)dy[k] / .7);
         b->op->dropout_back(b->be, s, .3f, words, 4, grad, to);
         t_activation_is(b, "dropout_back", s, to.d, want, t_loose(b, 1e-6));
     }
@@ -428,7 +455,7 @@ static void dropout_remembers_by_counting(void **s) { (void)s; t_each(dropout); 
 
 static void faults(t_bench *b)
 {
-    if (!strcmp(b->be->name, "cuda")) return;               /* labels are checked before they go to a GPU */
+    if (!strcmp(b->be->name, "cuda")) return; /* labels are checked before they go to a GPU */
     int labels[2] = {1, 3};
     am_err e = {0};
     am_dev d = t_given(b, 2, labels), q = t_blank(b, 6), m = t_blank(b, 1);
@@ -443,8 +470,10 @@ static void faults(t_bench *b)
 }
 static void a_fault_stops_it_and_is_told_once(void **s) { (void)s; t_each(faults); }
 
-T_SUITE(backends, cmocka_unit_test(no_slot_is_empty), cmocka_unit_test(memory_keeps_what_it_is_given),
-        cmocka_unit_test(bytes_become_images), cmocka_unit_test(sgd_steps_and_the_teacher_follows),
+T_SUITE(backends, cmocka_unit_test(no_slot_is_empty),
+        cmocka_unit_test(memory_keeps_what_it_is_given), cmocka_unit_test(bytes_become_images),
+        cmocka_unit_test(sgd_steps_and_the_teacher_follows),
         cmocka_unit_test(clip_limits_the_length), cmocka_unit_test(guards_see_what_is_not_finite),
         cmocka_unit_test(add_adds), cmocka_unit_test(activations_and_slopes),
-        cmocka_unit_test(dropout_remembers_by_counting), cmocka_unit_test(a_fault_stops_it_and_is_told_once));
+        cmocka_unit_test(dropout_remembers_by_counting),
+        cmocka_unit_test(a_fault_stops_it_and_is_told_once));

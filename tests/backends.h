@@ -2,8 +2,8 @@
  *
  * A case draws its inputs, hands them to the backend by put and upload, works the formula out on
  * what the backend then really holds (get: a bf16 backend has rounded), and compares.  t_each runs
- * a case on every backend of this machine, on each with 1, 2 and 3 threads from the same draws; what
- * came out must agree with the formula, and byte for byte with what 1 thread gave.
+ * a case on every backend of this machine, on each with 1, 2 and 3 threads from the same draws;
+ * what came out must agree with the formula, and byte for byte with what 1 thread gave.
  *
  * Memory an operation must overwrite is filled with NaN first, so reading it shows. */
 #ifndef T_BACKENDS_H
@@ -42,10 +42,12 @@ am_grad t_activation_grad(t_bench *, am_shape, float beta, float **before);
 
 /* |got - want| <= tolerance * the largest |want|, for every number.  t_loose: the tolerance for an
  * activation, which a bf16 backend stores in 8 bits. */
-void t_plain_is(t_bench *, const char *what, size_t n, am_dev, const double *want, double tolerance);
-void t_activation_is(t_bench *, const char *what, am_shape, am_dev, const double *want, double tolerance);
+void t_plain_is(t_bench *, const char *what, size_t n, am_dev, const double *want,
+                double tolerance);
+void t_activation_is(t_bench *, const char *what, am_shape, am_dev, const double *want,
+                     double tolerance);
 double t_loose(const t_bench *, double fp32);
-void t_clear(t_bench *);                                    /* free what was drawn so far, between shapes */
+void t_clear(t_bench *); /* free what was drawn so far, between shapes */
 
 double t_act(am_act, double x);
 double t_slope(am_act, double y);

@@ -3,19 +3,23 @@
 
 /* ---- convolution ---- */
 
-/* Winograd's transforms and sums of thousands in another order: a few units of the fifth decimal. */
+/* Winograd's transforms, and sums of thousands in another order: the fifth decimal suffers. */
 #define CONV_TOLERANCE 1e-4
 
 static const struct { int n, c, h, w, filters, size, stride, pad, groups; } geometries[] = {
-    {1, 1, 1, 1, 1, 1, 1, 0, 1},    {2, 3, 7, 5, 4, 3, 1, 1, 1},     {3, 5, 9, 7, 6, 3, 2, 1, 1},
-    {2, 4, 8, 8, 6, 1, 2, 0, 1},    {1, 3, 11, 11, 7, 7, 2, 3, 1},   {2, 8, 6, 6, 12, 3, 1, 1, 4},
-    {2, 6, 5, 5, 6, 5, 1, 2, 1},    {2, 8, 7, 9, 8, 3, 2, 1, 8},     {1, 2, 6, 6, 3, 2, 2, 0, 1},
-    {2, 3, 5, 5, 4, 3, 3, 2, 1},    {3, 16, 8, 8, 20, 3, 1, 1, 1},   {2, 64, 4, 4, 40, 3, 1, 1, 1},
-    {4, 20, 16, 16, 18, 3, 1, 1, 1}, {2, 3, 32, 32, 16, 3, 1, 1, 1}, {2, 16, 32, 32, 16, 3, 1, 1, 1},
-    {2, 32, 16, 16, 64, 1, 2, 0, 1}, {1, 2, 2, 2, 3, 3, 1, 1, 1},    {1, 4, 1, 1, 5, 3, 1, 1, 1},
-    {1, 2, 3, 3, 2, 1, 1, 2, 1},    {2, 32, 8, 8, 32, 3, 1, 1, 8},   {37, 8, 4, 4, 9, 3, 1, 1, 1},
-    {5, 10, 1, 1, 7, 1, 1, 0, 1},   {2, 50, 7, 7, 100, 3, 1, 1, 1},  {2, 3, 16, 16, 5, 11, 4, 2, 1},
-    {2, 6, 13, 12, 9, 3, 1, 0, 3},  {3, 24, 8, 8, 110, 3, 2, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, 0, 1},     {2, 3, 7, 5, 4, 3, 1, 1, 1},
+    {3, 5, 9, 7, 6, 3, 2, 1, 1},     {2, 4, 8, 8, 6, 1, 2, 0, 1},
+    {1, 3, 11, 11, 7, 7, 2, 3, 1},   {2, 8, 6, 6, 12, 3, 1, 1, 4},
+    {2, 6, 5, 5, 6, 5, 1, 2, 1},     {2, 8, 7, 9, 8, 3, 2, 1, 8},
+    {1, 2, 6, 6, 3, 2, 2, 0, 1},     {2, 3, 5, 5, 4, 3, 3, 2, 1},
+    {3, 16, 8, 8, 20, 3, 1, 1, 1},   {2, 64, 4, 4, 40, 3, 1, 1, 1},
+    {4, 20, 16, 16, 18, 3, 1, 1, 1}, {2, 3, 32, 32, 16, 3, 1, 1, 1},
+    {2, 16, 32, 32, 16, 3, 1, 1, 1}, {2, 32, 16, 16, 64, 1, 2, 0, 1},
+    {1, 2, 2, 2, 3, 3, 1, 1, 1},     {1, 4, 1, 1, 5, 3, 1, 1, 1},
+    {1, 2, 3, 3, 2, 1, 1, 2, 1},     {2, 32, 8, 8, 32, 3, 1, 1, 8},
+    {37, 8, 4, 4, 9, 3, 1, 1, 1},    {5, 10, 1, 1, 7, 1, 1, 0, 1},
+    {2, 50, 7, 7, 100, 3, 1, 1, 1},  {2, 3, 16, 16, 5, 11, 4, 2, 1},
+    {2, 6, 13, 12, 9, 3, 1, 0, 3},   {3, 24, 8, 8, 110, 3, 2, 1, 1},
 };
 enum { GEOMETRIES = sizeof geometries / sizeof *geometries };
 
@@ -31,7 +35,8 @@ static conv_case conv_open(t_bench *b, int i)
 {
     conv_case c = {.conv = {.c = geometries[i].c, .h = geometries[i].h, .w = geometries[i].w,
                             .filters = geometries[i].filters, .size = geometries[i].size,
-                            .stride = geometries[i].stride, .pad = geometries[i].pad, .groups = geometries[i].groups}};
+                            .stride = geometries[i].stride, .pad = geometries[i].pad,
+                            .groups = geometries[i].groups}};
     am_err e = {0};
     am_conv *v = &c.conv;
     v->oh = (v->h + 2 * v->pad - v->size) / v->stride + 1;
@@ -61,10 +66,12 @@ static size_t meet(const conv_case *c, meeting *to)
                 for (int ox = 0; ox < v->ow; ox++)
                     for (int k = 0; k < per; k++)
                         for (int a = 0; a < v->size * v->size; a++) {
-                            int y = oy * v->stride - v->pad + a / v->size, x = ox * v->stride - v->pad + a % v->size;
+                            int y = oy * v->stride - v->pad + a / v->size,
+                                x = ox * v->stride - v->pad + a % v->size;
                             if (y < 0 || y >= v->h || x < 0 || x >= v->w) continue;
                             if (to)
-                                to[n] = (meeting){t_at(c->y, i, f, oy, ox), t_at(c->x, i, f / fper * per + k, y, x),
+                                to[n] = (meeting){t_at(c->y, i, f, oy, ox),
+                                                  t_at(c->x, i, f / fper * per + k, y, x),
                                                   (size_t)((f * per + k) * v->size * v->size + a)};
                             n++;
                         }
@@ -80,13 +87,17 @@ static void conv(t_bench *b)
         double *plain = t_doubles(b, n), *want = t_doubles(b, n);
         float *scale, *shift, *residual, *dy, *before;
         meet(&c, m);
-        for (size_t k = 0; k < met; k++) plain[m[k].y] += (double)c.hx[m[k].x] * (double)c.hw[m[k].w];
+        for (size_t k = 0; k < met; k++)
+            plain[m[k].y] += (double)c.hx[m[k].x] * (double)c.hw[m[k].w];
 
-        am_dev ds = t_plain(b, (size_t)c.y.c, .5, 2, &scale), dh = t_plain(b, (size_t)c.y.c, -1, 1, &shift);
+        am_dev ds = t_plain(b, (size_t)c.y.c, .5, 2, &scale),
+               dh = t_plain(b, (size_t)c.y.c, -1, 1, &shift);
         am_dev dr = t_activation(b, c.y, -1, 1, &residual), y = t_blank_activation(b, c.y);
-        const am_post posts[] = {{.act = AM_LINEAR, .groups = 1}, {.shift = dh, .act = AM_LEAKY, .groups = 1},
-                                 {.scale = ds, .shift = dh, .residual = dr, .act = AM_RELU, .groups = 1},
-                                 {.residual = dr, .act = AM_LINEAR, .groups = 1}};
+        const am_post posts[] = {
+            {.act = AM_LINEAR, .groups = 1},
+            {.shift = dh, .act = AM_LEAKY, .groups = 1},
+            {.scale = ds, .shift = dh, .residual = dr, .act = AM_RELU, .groups = 1},
+            {.residual = dr, .act = AM_LINEAR, .groups = 1}};
         for (int p = 0; p < 4; p++) {
             for (size_t k = 0; k < n; k++) {
                 size_t f = k / (size_t)(c.y.h * c.y.w) % (size_t)c.y.c;
@@ -101,7 +112,7 @@ static void conv(t_bench *b)
         }
 
         am_dev grad = t_activation(b, c.y, -1, 1, &dy);
-        for (int variant = 0; variant < 4; variant++) {         /* both; beta 1; dw alone; dx alone */
+        for (int variant = 0; variant < 4; variant++) { /* both; beta 1; dw alone; dx alone */
             double *gx = t_doubles(b, am_count(c.x)), *gw = t_doubles(b, c.weights);
             am_grad dx = t_activation_grad(b, c.x, variant == 1, &before);
             for (size_t k = 0; k < am_count(c.x); k++) gx[k] = (double)before[k];
@@ -113,14 +124,18 @@ static void conv(t_bench *b)
             }
             if (variant == 2) dx.d = AM_NOWHERE;
             if (variant == 3) dw.d = AM_NOWHERE;
-            b->op->conv_back(b->be, &c.conv, c.x.n, c.dx, c.dw, c.prepared, grad, c.scratch, dx, dw);
-            if (am_is(dx.d)) t_activation_is(b, "conv dx", c.x, dx.d, gx, t_loose(b, CONV_TOLERANCE));
-            if (am_is(dw.d)) t_plain_is(b, "conv dw", c.weights, dw.d, gw, t_loose(b, CONV_TOLERANCE));
+            b->op->conv_back(b->be, &c.conv, c.x.n, c.dx, c.dw, c.prepared, grad, c.scratch, dx,
+                             dw);
+            if (am_is(dx.d))
+                t_activation_is(b, "conv dx", c.x, dx.d, gx, t_loose(b, CONV_TOLERANCE));
+            if (am_is(dw.d))
+                t_plain_is(b, "conv dw", c.weights, dw.d, gw, t_loose(b, CONV_TOLERANCE));
         }
 
         double *gb = t_doubles(b, (size_t)c.y.c);
         am_grad db = t_plain_grad(b, (size_t)c.y.c, 1, &before);
-        for (size_t k = 0; k < n; k++) gb[k / (size_t)(c.y.h * c.y.w) % (size_t)c.y.c] += (double)dy[k];
+        for (size_t k = 0; k < n; k++)
+            gb[k / (size_t)(c.y.h * c.y.w) % (size_t)c.y.c] += (double)dy[k];
         for (int k = 0; k < c.y.c; k++) gb[k] += (double)before[k];
         b->op->bias_back(b->be, c.y, grad, db);
         t_plain_is(b, "bias_back", (size_t)c.y.c, db.d, gb, 1e-5);
@@ -135,8 +150,11 @@ static void convolutions_and_their_gradients(void **s) { (void)s; t_each(conv); 
 static void conv_refused(t_bench *b)
 {
     am_err e = {0};
-    am_conv bad[] = {{.c = 6, .h = 4, .w = 4, .filters = 4, .oh = 4, .ow = 4, .size = 1, .stride = 1, .groups = 4},
-                     {.c = 4, .h = 4, .w = 4, .filters = 4, .oh = 0, .ow = 0, .size = 5, .stride = 1, .groups = 1}};
+    am_conv bad[] = {
+        {.c = 6, .h = 4, .w = 4, .filters = 4, .oh = 4, .ow = 4, .size = 1, .stride = 1,
+         .groups = 4},
+        {.c = 4, .h = 4, .w = 4, .filters = 4, .size = 5, .stride = 1, .groups = 1},
+    };
     for (int i = 0; i < 2; i++) {
         assert_int_equal(b->op->conv_plan(b->be, bad + i, (am_loc){"x.cfg", 3}, &e), AM_EINPUT);
         assert_string_equal(e.place, "x.cfg:3");
@@ -147,15 +165,23 @@ static void impossible_convolutions_are_refused(void **s) { (void)s; t_each(conv
 
 /* ---- normalisation ---- */
 
-static const struct { am_shape s; int groups; am_act act; int residual, inplace; float beta; } norms[] = {
-    {{1, 1, 1, 1}, 1, AM_LINEAR, 0, 0, 0},  {{6, 5, 1, 1}, 1, AM_RELU, 0, 0, 1},   {{6, 5, 1, 1}, 2, AM_LINEAR, 1, 1, 0},
-    {{1, 3, 5, 7}, 1, AM_LEAKY, 1, 0, 0},   {{2, 1, 3, 3}, 2, AM_RELU, 1, 0, 1},   {{4, 17, 8, 8}, 2, AM_RELU, 1, 1, 0},
-    {{4, 9, 33, 35}, 1, AM_RELU, 0, 1, 0},  {{8, 20, 16, 16}, 1, AM_LINEAR, 0, 0, 0}, {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0},
+static const struct {
+    am_shape s;
+    int groups;
+    am_act act;
+    int residual, inplace;
+    float beta;
+} norms[] = {
+    {{1, 1, 1, 1}, 1, AM_LINEAR, 0, 0, 0},  {{6, 5, 1, 1}, 1, AM_RELU, 0, 0, 1},
+    {{6, 5, 1, 1}, 2, AM_LINEAR, 1, 1, 0},  {{1, 3, 5, 7}, 1, AM_LEAKY, 1, 0, 0},
+    {{2, 1, 3, 3}, 2, AM_RELU, 1, 0, 1},    {{4, 17, 8, 8}, 2, AM_RELU, 1, 1, 0},
+    {{4, 9, 33, 35}, 1, AM_RELU, 0, 1, 0},  {{8, 20, 16, 16}, 1, AM_LINEAR, 0, 0, 0},
+    {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0},
 };
 
 /* u = (x - mean) / sqrt(variance + eps), and the statistics [groups][c], by the definition. */
-static void norm_formula(am_shape s, int groups, const float *x, double *u, double *inverse, double *mean,
-                         double *variance)
+static void norm_formula(am_shape s, int groups, const float *x, double *u, double *inverse,
+                         double *mean, double *variance)
 {
     const int per = s.n / groups;
     const double count = (double)per * s.h * s.w;
@@ -191,13 +217,16 @@ static void norm(t_bench *b)
         am_dev dx = t_activation(b, s, 2, 5, &x), dr = t_activation(b, s, -1, 1, &residual);
         am_dev ds = t_plain(b, c, .5, 2, &scale), db = t_plain(b, c, -1, 1, &bias);
         am_dev mean = t_plain(b, c, -1, 1, &rm), variance = t_plain(b, c, .5, 2, &rv);
-        am_dev out = t_blank_activation(b, s), saved = t_blank(b, b->op->norm_saved(b->be, s, groups));
-        double *u = t_doubles(b, n), *want = t_doubles(b, n), *inverse = t_doubles(b, 2 * c), *m = t_doubles(b, 2 * c);
+        am_dev out = t_blank_activation(b, s),
+               saved = t_blank(b, b->op->norm_saved(b->be, s, groups));
+        double *u = t_doubles(b, n), *want = t_doubles(b, n), *inverse = t_doubles(b, 2 * c),
+               *m = t_doubles(b, 2 * c);
         double *v = t_doubles(b, 2 * c), *wm = t_doubles(b, c), *wv = t_doubles(b, c);
         norm_formula(s, groups, x, u, inverse, m, v);
         for (size_t k = 0; k < n; k++) {
             size_t ch = k / (size_t)(s.h * s.w) % c;
-            want[k] = t_act(act, (double)scale[ch] * u[k] + (double)bias[ch] + (norms[i].residual ? (double)residual[k] : 0));
+            want[k] = t_act(act, (double)scale[ch] * u[k] + (double)bias[ch]
+                                     + (norms[i].residual ? (double)residual[k] : 0));
         }
         for (int ch = 0; ch < C; ch++) {
             wm[ch] = (double)rm[ch], wv[ch] = (double)rv[ch];
@@ -206,16 +235,19 @@ static void norm(t_bench *b)
                 wv[ch] = .9 * wv[ch] + .1 * v[g * C + ch] * (count > 1 ? count / (count - 1) : 1);
             }
         }
-        b->op->norm(b->be, s, groups, 0, dx, ds, db, norms[i].residual ? dr : AM_NOWHERE, act, out, saved, mean, variance);
+        b->op->norm(b->be, s, groups, 0, dx, ds, db, norms[i].residual ? dr : AM_NOWHERE, act, out,
+                    saved, mean, variance);
         t_activation_is(b, "norm", s, out, want, t_loose(b, 1e-5));
         t_plain_is(b, "running mean", c, mean, wm, 1e-6);
         t_plain_is(b, "running variance", c, variance, wv, 1e-5);
 
         b->op->get(b->be, s, out, y);
         am_dev grad = t_activation(b, s, -1, 1, &dy);
-        am_grad gx = t_activation_grad(b, s, norms[i].beta, &bx), gr = t_activation_grad(b, s, norms[i].beta, &br);
+        am_grad gx = t_activation_grad(b, s, norms[i].beta, &bx),
+                gr = t_activation_grad(b, s, norms[i].beta, &br);
         am_grad gs = t_plain_grad(b, c, 1, &bs), gb = t_plain_grad(b, c, 1, &bb);
-        double *wx = t_doubles(b, n), *wr = t_doubles(b, n), *ws = t_doubles(b, c), *wb = t_doubles(b, c);
+        double *wx = t_doubles(b, n), *wr = t_doubles(b, n), *ws = t_doubles(b, c),
+               *wb = t_doubles(b, c);
         for (int ch = 0; ch < C; ch++) {
             ws[ch] = (double)bs[ch], wb[ch] = (double)bb[ch];
             for (int g = 0; g < groups; g++) {
@@ -231,24 +263,29 @@ static void norm(t_bench *b)
                     for (int p = 0; p < s.h * s.w; p++) {
                         size_t at = t_at(s, k, ch, 0, p);
                         wx[at] = (double)(norms[i].beta * bx[at])
-                               + (double)scale[ch] * inverse[g * C + ch] * (wr[at] - sum / count - u[at] * with / count);
+                                 + (double)scale[ch] * inverse[g * C + ch]
+                                       * (wr[at] - sum / count - u[at] * with / count);
                         wr[at] += (double)(norms[i].beta * br[at]);
                     }
             }
         }
         am_dev scratch = t_blank(b, b->op->norm_saved(b->be, s, groups));
         if (norms[i].inplace) gx = (am_grad){grad, 0};
-        b->op->norm_back(b->be, s, groups, dx, ds, act, act == AM_LINEAR ? AM_NOWHERE : out, saved, grad, scratch, gx,
-                         norms[i].residual ? gr : (am_grad){AM_NOWHERE, 0}, gs, gb);
-        if (count > 1) t_activation_is(b, "norm dx", s, gx.d, wx, t_loose(b, 2e-5));    /* differences of near-equal sums */
+        b->op->norm_back(b->be, s, groups, dx, ds, act, act == AM_LINEAR ? AM_NOWHERE : out, saved,
+                         grad, scratch, gx, norms[i].residual ? gr : (am_grad){AM_NOWHERE, 0}, gs,
+                         gb);
+        if (count > 1)      /* differences of near-equal sums */
+            t_activation_is(b, "norm dx", s, gx.d, wx, t_loose(b, 2e-5));
         if (norms[i].residual) t_activation_is(b, "norm dresidual", s, gr.d, wr, t_loose(b, 1e-6));
         t_plain_is(b, "norm dscale", c, gs.d, ws, t_loose(b, 2e-5));
         t_plain_is(b, "norm dbias", c, gb.d, wb, t_loose(b, 1e-5));
 
-        if (!norms[i].inplace && norms[i].beta == 0 && count > 1) {     /* a frozen teacher: gradient to x alone */
+        /* A frozen teacher: gradient to x alone. */
+        if (!norms[i].inplace && norms[i].beta == 0 && count > 1) {
             am_grad only = t_activation_grad(b, s, 0, &bx);
-            b->op->norm_back(b->be, s, groups, dx, ds, act, out, saved, grad, scratch, only, (am_grad){AM_NOWHERE, 0},
-                             (am_grad){AM_NOWHERE, 1}, (am_grad){AM_NOWHERE, 1});
+            b->op->norm_back(b->be, s, groups, dx, ds, act, out, saved, grad, scratch, only,
+                             (am_grad){AM_NOWHERE, 0}, (am_grad){AM_NOWHERE, 1},
+                             (am_grad){AM_NOWHERE, 1});
             t_activation_is(b, "norm dx alone", s, only.d, wx, t_loose(b, 2e-5));
         }
 
@@ -286,7 +323,8 @@ static void conv_norm(t_bench *b)
         am_post post = {.act = AM_LINEAR, .stats = saved, .groups = 2};
         b->op->conv(b->be, &c.conv, c.x.n, c.dx, c.dw, c.prepared, c.scratch, &post, raw);
         b->op->get(b->be, c.y, raw, y);
-        double *u = t_doubles(b, n), *inverse = t_doubles(b, 2 * ch), *m = t_doubles(b, 2 * ch), *v = t_doubles(b, 2 * ch);
+        double *u = t_doubles(b, n), *inverse = t_doubles(b, 2 * ch), *m = t_doubles(b, 2 * ch),
+               *v = t_doubles(b, 2 * ch);
         norm_formula(c.y, 2, y, u, inverse, m, v);
         for (size_t k = 0; k < n; k++) {
             size_t f = k / (size_t)(c.y.h * c.y.w) % ch;
@@ -305,7 +343,8 @@ static void a_convolution_may_leave_statistics(void **s) { (void)s; t_each(conv_
 /* ---- dense ---- */
 
 static const struct { am_shape s; int out; } denses[] = {
-    {{1, 1, 1, 1}, 1}, {{3, 5, 1, 1}, 4}, {{7, 64, 1, 1}, 10}, {{2, 3, 5, 7}, 11}, {{33, 70, 1, 1}, 101}, {{5, 8, 4, 4}, 6},
+    {{1, 1, 1, 1}, 1},  {{3, 5, 1, 1}, 4},     {{7, 64, 1, 1}, 10},
+    {{2, 3, 5, 7}, 11}, {{33, 70, 1, 1}, 101}, {{5, 8, 4, 4}, 6},
 };
 
 static void dense(t_bench *b)
@@ -315,11 +354,14 @@ static void dense(t_bench *b)
             am_shape s = denses[i].s;
             const size_t n = (size_t)s.n, out = (size_t)denses[i].out, k = am_count(s) / n;
             float *x, *w, *bias, *dy, *bx, *bw, *bb;
-            am_dev dx = t_activation(b, s, -1, 1, &x), dw = t_plain(b, out * k, -1, 1, &w), db = t_plain(b, out, -1, 1, &bias);
+            am_dev dx = t_activation(b, s, -1, 1, &x), dw = t_plain(b, out * k, -1, 1, &w),
+                   db = t_plain(b, out, -1, 1, &bias);
             am_dev y = t_blank(b, n * out), grad = t_plain(b, n * out, -1, 1, &dy);
-            am_grad gx = t_activation_grad(b, s, (float)beta, &bx), gw = t_plain_grad(b, out * k, 1, &bw);
+            am_grad gx = t_activation_grad(b, s, (float)beta, &bx),
+                    gw = t_plain_grad(b, out * k, 1, &bw);
             am_grad gb = t_plain_grad(b, out, 1, &bb);
-            double *want = t_doubles(b, n * out), *wx = t_doubles(b, n * k), *ww = t_doubles(b, out * k), *wb = t_doubles(b, out);
+            double *want = t_doubles(b, n * out), *wx = t_doubles(b, n * k),
+                   *ww = t_doubles(b, out * k), *wb = t_doubles(b, out);
             for (size_t q = 0; q < n * k; q++) wx[q] = (double)bx[q];
             for (size_t q = 0; q < out * k; q++) ww[q] = (double)bw[q];
             for (size_t q = 0; q < out; q++) wb[q] = (double)bb[q];
@@ -348,5 +390,7 @@ static void dense(t_bench *b)
 static void dense_layers_and_their_gradients(void **s) { (void)s; t_each(dense); }
 
 T_SUITE(backends_conv, cmocka_unit_test(convolutions_and_their_gradients),
-        cmocka_unit_test(impossible_convolutions_are_refused), cmocka_unit_test(normalisation_and_its_gradients),
-        cmocka_unit_test(a_convolution_may_leave_statistics), cmocka_unit_test(dense_layers_and_their_gradients));
+        cmocka_unit_test(impossible_convolutions_are_refused),
+        cmocka_unit_test(normalisation_and_its_gradients),
+        cmocka_unit_test(a_convolution_may_leave_statistics),
+        cmocka_unit_test(dense_layers_and_their_gradients));

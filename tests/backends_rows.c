@@ -4,8 +4,9 @@
 /* ---- pooling and routes ---- */
 
 static const struct { am_shape s; am_pool p; } pools[] = {
-    {{1, 1, 1, 1}, {1, 1, 0}}, {{2, 3, 8, 8}, {2, 2, 1}}, {{2, 5, 7, 7}, {2, 2, 1}}, {{1, 17, 9, 5}, {3, 2, 2}},
-    {{3, 4, 6, 7}, {3, 1, 2}}, {{2, 2, 5, 5}, {2, 2, 0}}, {{2, 40, 16, 16}, {3, 2, 2}}, {{1, 3, 2, 2}, {5, 1, 4}},
+    {{1, 1, 1, 1}, {1, 1, 0}},    {{2, 3, 8, 8}, {2, 2, 1}}, {{2, 5, 7, 7}, {2, 2, 1}},
+    {{1, 17, 9, 5}, {3, 2, 2}},   {{3, 4, 6, 7}, {3, 1, 2}}, {{2, 2, 5, 5}, {2, 2, 0}},
+    {{2, 40, 16, 16}, {3, 2, 2}}, {{1, 3, 2, 2}, {5, 1, 4}},
 };
 
 static void maxpool(t_bench *b)
@@ -17,8 +18,9 @@ static void maxpool(t_bench *b)
             t.h = (s.h + p.pad - p.size) / p.stride + 1;
             t.w = (s.w + p.pad - p.size) / p.stride + 1;
             float *x = t_floats(b, am_count(s)), *dy, *before;
-            for (size_t k = 0; k < am_count(s); k++) x[k] = (float)t_pick(b, -3, 3);    /* with ties */
-            am_dev dx = t_blank_activation(b, s), y = t_blank_activation(b, t), index = t_blank_activation(b, t);
+            for (size_t k = 0; k < am_count(s); k++) x[k] = (float)t_pick(b, -3, 3); /* with ties */
+            am_dev dx = t_blank_activation(b, s), y = t_blank_activation(b, t),
+                   index = t_blank_activation(b, t);
             b->op->put(b->be, s, x, dx);
             am_dev grad = t_activation(b, t, -1, 1, &dy);
             am_grad to = t_activation_grad(b, s, (float)beta, &before);
@@ -31,7 +33,8 @@ static void maxpool(t_bench *b)
                             size_t best = 0, at = t_at(t, n, c, v, u);
                             want[at] = -INFINITY;
                             for (int k = 0; k < p.size * p.size; k++) {
-                                int row = v * p.stride - p.pad / 2 + k / p.size, col = u * p.stride - p.pad / 2 + k % p.size;
+                                int row = v * p.stride - p.pad / 2 + k / p.size,
+                                    col = u * p.stride - p.pad / 2 + k % p.size;
                                 if (row < 0 || row >= s.h || col < 0 || col >= s.w) continue;
                                 if ((double)x[t_at(s, n, c, row, col)] > want[at])
                                     best = t_at(s, n, c, row, col), want[at] = (double)x[best];
@@ -50,7 +53,8 @@ static void maxpool(t_bench *b)
 }
 static void maxpool_by_darknets_rule(void **s) { (void)s; t_each(maxpool); }
 
-static const am_shape shapes[] = {{1, 1, 1, 1}, {3, 5, 1, 1}, {1, 3, 7, 5}, {2, 1, 9, 4}, {4, 17, 8, 8}, {6, 40, 12, 11}};
+static const am_shape shapes[] = {{1, 1, 1, 1}, {3, 5, 1, 1},  {1, 3, 7, 5},
+                                  {2, 1, 9, 4}, {4, 17, 8, 8}, {6, 40, 12, 11}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void avgpool(t_bench *b)
@@ -60,7 +64,8 @@ static void avgpool(t_bench *b)
             am_shape s = shapes[i];
             const size_t rows = (size_t)(s.n * s.c), plane = (size_t)(s.h * s.w);
             float *x, *dy, *before;
-            am_dev dx = t_activation(b, s, -1, 2, &x), y = t_blank(b, rows), grad = t_plain(b, rows, -1, 1, &dy);
+            am_dev dx = t_activation(b, s, -1, 2, &x), y = t_blank(b, rows),
+                   grad = t_plain(b, rows, -1, 1, &dy);
             am_grad to = t_activation_grad(b, s, (float)beta, &before);
             double *want = t_doubles(b, rows), *wx = t_doubles(b, rows * plane);
             for (size_t k = 0; k < rows * plane; k++) {
@@ -83,7 +88,8 @@ static void upsample(t_bench *b)
             const int stride = 1 + i % 3;
             am_shape s = shapes[i], t = {s.n, s.c, s.h * stride, s.w * stride};
             float *x, *dy, *before;
-            am_dev dx = t_activation(b, s, -1, 1, &x), y = t_blank_activation(b, t), grad = t_activation(b, t, -1, 1, &dy);
+            am_dev dx = t_activation(b, s, -1, 1, &x), y = t_blank_activation(b, t),
+                   grad = t_activation(b, t, -1, 1, &dy);
             am_grad to = t_activation_grad(b, s, (float)beta, &before);
             double *want = t_doubles(b, am_count(t)), *wx = t_doubles(b, am_count(s));
             for (size_t k = 0; k < am_count(s); k++) wx[k] = (double)before[k];
@@ -91,8 +97,10 @@ static void upsample(t_bench *b)
                 for (int c = 0; c < s.c; c++)
                     for (int v = 0; v < t.h; v++)
                         for (int u = 0; u < t.w; u++) {
-                            want[t_at(t, n, c, v, u)] = .5 * (double)x[t_at(s, n, c, v / stride, u / stride)];
-                            wx[t_at(s, n, c, v / stride, u / stride)] += .5 * (double)dy[t_at(t, n, c, v, u)];
+                            want[t_at(t, n, c, v, u)] =
+                                .5 * (double)x[t_at(s, n, c, v / stride, u / stride)];
+                            wx[t_at(s, n, c, v / stride, u / stride)] +=
+                                .5 * (double)dy[t_at(t, n, c, v, u)];
                         }
             b->op->upsample(b->be, s, stride, .5f, dx, y);
             t_activation_is(b, "upsample", t, y, want, t_loose(b, 1e-6));
@@ -112,17 +120,21 @@ static void route(t_bench *b)
             whole.c = p.c + q.c;
             const size_t plane = (size_t)(p.h * p.w);
             float *x, *z, *dy, *before;
-            am_dev a = t_activation(b, p, -1, 1, &x), c = t_activation(b, q, -1, 1, &z), y = t_blank_activation(b, whole);
+            am_dev a = t_activation(b, p, -1, 1, &x), c = t_activation(b, q, -1, 1, &z),
+                   y = t_blank_activation(b, whole);
             am_dev grad = t_activation(b, whole, -1, 1, &dy);
             am_grad ga = t_activation_grad(b, p, (float)beta, &before);
-            double *want = t_doubles(b, am_count(whole)), *wa = t_doubles(b, am_count(p)), *wc = t_doubles(b, am_count(q));
+            double *want = t_doubles(b, am_count(whole)), *wa = t_doubles(b, am_count(p)),
+                   *wc = t_doubles(b, am_count(q));
             for (size_t k = 0; k < am_count(p); k++) wa[k] = (double)before[k];
             am_grad gc = t_activation_grad(b, q, (float)beta, &before);
             for (size_t k = 0; k < am_count(q); k++) wc[k] = (double)before[k];
             for (size_t k = 0; k < am_count(whole); k++) {
-                size_t n = k / plane / (size_t)whole.c, ch = k / plane % (size_t)whole.c, at = k % plane;
+                size_t n = k / plane / (size_t)whole.c, ch = k / plane % (size_t)whole.c,
+                       at = k % plane;
                 int mine = ch < (size_t)p.c;
-                size_t from = mine ? (n * (size_t)p.c + ch) * plane + at : (n * 3 + ch - (size_t)p.c) * plane + at;
+                size_t from = mine ? (n * (size_t)p.c + ch) * plane + at
+                                   : (n * 3 + ch - (size_t)p.c) * plane + at;
                 want[k] = (double)(mine ? x : z)[from];
                 (mine ? wa : wc)[from] += (double)dy[k];
             }
@@ -151,14 +163,16 @@ static void softmax(t_bench *b)
             const size_t all = (size_t)(n * k);
             const double T = rows[i].temperature;
             float *x, *q, *before;
-            am_dev dx = t_plain(b, all, -rows[i].spread, rows[i].spread, &x), dq = t_plain(b, all, 0, 1, &q);
+            am_dev dx = t_plain(b, all, -rows[i].spread, rows[i].spread, &x),
+                   dq = t_plain(b, all, 0, 1, &q);
             am_dev prob = t_blank(b, all), loss = t_blank(b, (size_t)n), other = t_blank(b, all);
             am_grad to = t_plain_grad(b, all, (float)beta, &before);
             double *wp = t_doubles(b, all), *wl = t_doubles(b, (size_t)n), *wx = t_doubles(b, all);
             for (int r = 0; r < n; r++) {
                 double most = -INFINITY, sum = 0, labels = 0;
                 for (int c = r * k; c < (r + 1) * k; c++) most = fmax(most, (double)x[c]);
-                for (int c = r * k; c < (r + 1) * k; c++) sum += exp(((double)x[c] - most) / T), labels += (double)q[c];
+                for (int c = r * k; c < (r + 1) * k; c++)
+                    sum += exp(((double)x[c] - most) / T), labels += (double)q[c];
                 for (int c = r * k; c < (r + 1) * k; c++) {
                     double log_p = ((double)x[c] - most) / T - log(sum);
                     wp[c] = exp(log_p);
@@ -185,9 +199,11 @@ static void score(t_bench *b)
                           NAN, NAN, NAN, NAN, 0, .1f, .2f, .7f};
     const int labels[] = {2, 1, -1, 0, 3};
     const float loss[] = {1, 2, 4, 8, 16}, tally[] = {100, 10, 20, 30};
-    const double want[] = {127, 11, 23, 34};    /* second; second of equals; skipped; not a number; first */
+    const double want[] = {127, 11, 23,
+                           34}; /* second; second of equals; skipped; not a number; first */
     am_dev d = t_given(b, 4, tally);
-    b->op->score(b->be, 5, 4, 2, t_given(b, 20, prob), t_given(b, 5, labels), t_given(b, 5, loss), d);
+    b->op->score(b->be, 5, 4, 2, t_given(b, 20, prob), t_given(b, 5, labels), t_given(b, 5, loss),
+                 d);
     t_plain_is(b, "score", AM_SCORES, d, want, 0);
 
     float *x, *before;
@@ -212,9 +228,12 @@ static void labels(t_bench *b)
     for (int i = 0; i < N; i++) label[i] = t_pick(b, -1, K - 1), lam[i] = (float)t_draw(b, 0, 1);
     am_rng_permute(&b->rng, N, perm);
     for (int i = 0; i < N * K; i++)
-        hot[i] = label[i / K] < 0 ? 0 : label[i / K] == i % K ? 1 - (double).1f : (double).1f / (K - 1);
+        hot[i] = label[i / K] < 0        ? 0
+                 : label[i / K] == i % K ? 1 - (double).1f
+                                         : (double).1f / (K - 1);
     for (int i = 0; i < N * K; i++)
-        mixed[i] = (double)lam[i / K] * hot[i] + (1 - (double)lam[i / K]) * hot[perm[i / K] * K + i % K];
+        mixed[i] =
+            (double)lam[i / K] * hot[i] + (1 - (double)lam[i / K]) * hot[perm[i / K] * K + i % K];
     am_dev q = t_blank(b, N * K), out = t_blank(b, N * K);
     b->op->onehot(b->be, N, K, .1f, t_given(b, N, label), q);
     t_plain_is(b, "onehot", N * K, q, hot, 1e-6);
@@ -229,10 +248,12 @@ static void masks(t_bench *b)
 {
     enum { N = 7, H = 9, W = 6, P = H * W };
     float lam[N] = {0, 1, .5f, .08f, .93f, .3f, .9f};
-    int box[N][4] = {{0, 0, W, H}, {0, 0, 0, 0}, {1, 2, 3, 4}, {-2, -1, 2, 3}, {4, 5, 60, 70}, {3, 3, 3, 9}, {5, 8, 6, 9}};
+    int box[N][4] = {{0, 0, W, H},   {0, 0, 0, 0}, {1, 2, 3, 4}, {-2, -1, 2, 3},
+                     {4, 5, 60, 70}, {3, 3, 3, 9}, {5, 8, 6, 9}};
     double fill[N * P], boxes[N * P], margin[N * P];
     float *m;
-    am_dev l = t_given(b, N, lam), d = t_blank(b, N * P), e = t_blank(b, N * P), f = t_plain(b, N * P, 0, 1, &m);
+    am_dev l = t_given(b, N, lam), d = t_blank(b, N * P), e = t_blank(b, N * P),
+           f = t_plain(b, N * P, 0, 1, &m);
     for (int i = 0; i < N * P; i++) {
         const int n = i / P, y = i % P / W, x = i % W;
         const double v = (double)lam[n];
@@ -254,11 +275,13 @@ static void blend(t_bench *b)
     for (int i = 0; i < SHAPES; i++)
         for (int beta = 0; beta < 2; beta++) {
             am_shape s = shapes[i];
-            const size_t n = am_count(s), plane = (size_t)(s.h * s.w), planes = (size_t)s.n * plane, one = n / (size_t)s.n;
+            const size_t n = am_count(s), plane = (size_t)(s.h * s.w), planes = (size_t)s.n * plane,
+                         one = n / (size_t)s.n;
             int *perm = calloc((size_t)s.n, sizeof *perm);
             float *x, *m, *dy, *before;
             am_rng_permute(&b->rng, s.n, perm);
-            am_dev dx = t_activation(b, s, -1, 1, &x), dm = t_plain(b, planes, 0, 1, &m), p = t_given(b, (size_t)s.n, perm);
+            am_dev dx = t_activation(b, s, -1, 1, &x), dm = t_plain(b, planes, 0, 1, &m),
+                   p = t_given(b, (size_t)s.n, perm);
             am_dev y = t_blank_activation(b, s), grad = t_activation(b, s, -1, 1, &dy);
             am_grad gm = t_plain_grad(b, planes, (float)beta, &before);
             double *want = t_doubles(b, n), *wm = t_doubles(b, planes), *wx = t_doubles(b, n);
@@ -266,7 +289,8 @@ static void blend(t_bench *b)
             am_grad gx = t_activation_grad(b, s, (float)beta, &before);
             for (size_t k = 0; k < n; k++) wx[k] = (double)before[k];
             for (size_t k = 0; k < n; k++) {
-                const size_t sample = k / one, other = (size_t)perm[sample] * one + k % one, at = sample * plane + k % plane;
+                const size_t sample = k / one, other = (size_t)perm[sample] * one + k % one,
+                             at = sample * plane + k % plane;
                 want[k] = (1 - (double)m[at]) * (double)x[k] + (double)m[at] * (double)x[other];
                 wm[at] += (double)dy[k] * ((double)x[other] - (double)x[k]);
                 wx[k] += (1 - (double)m[at]) * (double)dy[k];
@@ -285,14 +309,16 @@ static void blend(t_bench *b)
 static void blend_and_both_adjoints(void **s) { (void)s; t_each(blend); }
 
 /* The value by methods' definition; the gradient must be its difference quotient. */
-static double mask_value(int kind, int batch, double margin, int n, int plane, const float *lam, const double *m)
+static double mask_value(int kind, int batch, double margin, int n, int plane, const float *lam,
+                         const double *m)
 {
     double total = 0, lambda = 0;
     const int parts = batch ? 1 : n, count = batch ? n * plane : plane;
     for (int i = 0; i < n; i++) lambda += (double)lam[i] / n;
     for (int i = 0; i < parts; i++, m += count) {
         double mean = 0, variance = 0, sparse = 0, v = 0;
-        for (int k = 0; k < count; k++) mean += m[k] / count, sparse += fabs(m[k] * (m[k] - 1)) / count;
+        for (int k = 0; k < count; k++)
+            mean += m[k] / count, sparse += fabs(m[k] * (m[k] - 1)) / count;
         for (int k = 0; k < count; k++) variance += (m[k] - mean) * (m[k] - mean) / count;
         const double d = 1 - mean - (batch ? lambda : (double)lam[i]);
         if (kind == AM_MASK_L1 || kind == AM_MASK_L1VAR) v = fmax(fabs(d) - margin, 0);
@@ -321,7 +347,9 @@ static void mask_loss(t_bench *b)
                 x[i] += 1e-6;
                 want[i] = mask_value(kind, batch, (double)margin, N, P, lam, x);
                 x[i] -= 2e-6;
-                want[i] = (double)before[i] + .7f * (want[i] - mask_value(kind, batch, (double)margin, N, P, lam, x)) / 2e-6;
+                want[i] = (double)before[i]
+                          + .7f * (want[i] - mask_value(kind, batch, (double)margin, N, P, lam, x))
+                                / 2e-6;
                 x[i] += 1e-6;
             }
             am_dev w = t_given(b, 1, &weight), l = t_given(b, N, lam);
@@ -329,7 +357,8 @@ static void mask_loss(t_bench *b)
             t_plain_is(b, "mask_loss", 1, loss, &value, 1e-5);
             t_plain_is(b, "mask_loss dm", N * P, to.d, want, 1e-5);
             am_dev only = t_blank(b, 1);
-            b->op->mask_loss(b->be, N, H, W, kind, batch, margin, w, l, dm, only, (am_grad){AM_NOWHERE, 0});
+            b->op->mask_loss(b->be, N, H, W, kind, batch, margin, w, l, dm, only,
+                             (am_grad){AM_NOWHERE, 0});
             t_plain_is(b, "mask_loss alone", 1, only, &value, 1e-5);
             t_clear(b);
         }
@@ -345,8 +374,10 @@ static void health(t_bench *b)
     for (int i = 0; i < P; i++) m[i] = .0001f, m[P + i] = i & 1;
     for (int n = 0; n < N; n++) {
         double mean = 0, square = 0, outside = 0;
-        for (int i = n * P; i < (n + 1) * P; i++) mean += (double)m[i] / P, outside += m[i] < .01f || m[i] > .99f;
-        for (int i = n * P; i < (n + 1) * P; i++) square += ((double)m[i] - mean) * ((double)m[i] - mean);
+        for (int i = n * P; i < (n + 1) * P; i++)
+            mean += (double)m[i] / P, outside += m[i] < .01f || m[i] > .99f;
+        for (int i = n * P; i < (n + 1) * P; i++)
+            square += ((double)m[i] - mean) * ((double)m[i] - mean);
         want[AM_HEALTH_SHARE] += fabs(1 - mean - (double)lam[n]);
         want[AM_HEALTH_DRIFT] += 1 - mean - (double)lam[n];
         want[AM_HEALTH_STRUCTURE] += sqrt(square / P);
@@ -358,9 +389,11 @@ static void health(t_bench *b)
 }
 static void mask_health_is_measured(void **s) { (void)s; t_each(health); }
 
-T_SUITE(backends_rows, cmocka_unit_test(maxpool_by_darknets_rule), cmocka_unit_test(avgpool_is_the_mean),
-        cmocka_unit_test(upsample_repeats), cmocka_unit_test(route_lays_side_by_side),
-        cmocka_unit_test(softmax_and_cross_entropy), cmocka_unit_test(score_counts_and_dead_nets_score_nothing),
+T_SUITE(backends_rows, cmocka_unit_test(maxpool_by_darknets_rule),
+        cmocka_unit_test(avgpool_is_the_mean), cmocka_unit_test(upsample_repeats),
+        cmocka_unit_test(route_lays_side_by_side), cmocka_unit_test(softmax_and_cross_entropy),
+        cmocka_unit_test(score_counts_and_dead_nets_score_nothing),
         cmocka_unit_test(labels_become_soft), cmocka_unit_test(masks_are_made),
-        cmocka_unit_test(blend_and_both_adjoints), cmocka_unit_test(mask_losses_and_their_gradients),
+        cmocka_unit_test(blend_and_both_adjoints),
+        cmocka_unit_test(mask_losses_and_their_gradients),
         cmocka_unit_test(mask_health_is_measured));

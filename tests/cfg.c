@@ -171,8 +171,8 @@ static void include_faults(void **state)
     load_refused("self.cfg", "./self.cfg:3", "[include] goes in a circle: ./self.cfg > ./self.cfg");
     put("gone.cfg", "[net]\n[include]\nfile=gone.layers\n");
     load_refused("gone.cfg", "./gone.cfg:3",
-                 "[include] file=./gone.layers: no such file; paths are "
-                 "relative to the folder automix runs in");
+                 "[include] file=gone.layers: there is no ./gone.layers; it is looked up beside "
+                 "the file that names it");
     put("bad.cfg", "[net]\n[include]\nfile=bad.layers\n");
     put("bad.layers", "[conv]\nfilters\n");
     load_refused("bad.cfg", "./bad.layers:2", "expected key=value, found 'filters'");

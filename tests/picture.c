@@ -2,7 +2,8 @@
 #include "t.h"
 #include "picture.h"
 
-static const am_colour WHITE = {255, 255, 255}, BLACK = {0, 0, 0}, RED = {220, 10, 20}, BLUE = {10, 20, 220};
+static const am_colour WHITE = {255, 255, 255}, BLACK = {0, 0, 0}, RED = {220, 10, 20},
+                       BLUE = {10, 20, 220};
 
 static am_image paper(int w, int h)
 {
@@ -46,7 +47,8 @@ static void lines_cover_length_times_width(void **state)
     (void)state;
     am_image img = paper(100, 100);
     am_draw_line(&img, 10, 20, 60, 20, 2, BLACK);       /* on whole pixels: rows 19 and 20, crisp */
-    for (int y = 17; y < 23; y++) assert_true(same(at(&img, 30, y), y == 19 || y == 20 ? BLACK : WHITE));
+    for (int y = 17; y < 23; y++)
+        assert_true(same(at(&img, 30, y), y == 19 || y == 20 ? BLACK : WHITE));
     am_draw_fill(&img, 0, 0, 100, 100, WHITE);
     for (double turn = 0; turn < 6.3; turn += .7) {
         am_draw_fill(&img, 0, 0, 100, 100, WHITE);
@@ -63,7 +65,7 @@ static void lines_cover_length_times_width(void **state)
     am_image_free(&img);
 }
 
-/* Text fills the box that width and height promise, at every scale; other bytes and places do no harm. */
+/* Text fills the box that width and height promise; other bytes and places do no harm. */
 static void text_is_as_wide_as_promised(void **state)
 {
     (void)state;
@@ -109,7 +111,8 @@ static void letters_differ(void **state)
         shape[c] = paper(8, 10);
         am_draw_text(&shape[c], 0, 0, 1, BLACK, text);
         for (int d = 0; d < c; d++)
-            if (!memcmp(shape[c].pixel, shape[d].pixel, 240) && !(d + 32 == '0' && c + 32 == 'O')) fail_msg("%c looks like %c", c + 32, d + 32);
+            if (!memcmp(shape[c].pixel, shape[d].pixel, 240) && !(d + 32 == '0' && c + 32 == 'O'))
+                fail_msg("%c looks like %c", c + 32, d + 32);
     }
     for (int c = 0; c < 95; c++) am_image_free(&shape[c]);
 }
@@ -118,7 +121,8 @@ static double lightness(am_colour c)                    /* L* of CIELAB */
 {
     double v[3] = {c.r / 255., c.g / 255., c.b / 255.}, y = 0;
     static const double weight[3] = {.2126, .7152, .0722};
-    for (int k = 0; k < 3; k++) y += weight[k] * (v[k] <= .04045 ? v[k] / 12.92 : pow((v[k] + .055) / 1.055, 2.4));
+    for (int k = 0; k < 3; k++)
+        y += weight[k] * (v[k] <= .04045 ? v[k] / 12.92 : pow((v[k] + .055) / 1.055, 2.4));
     return 116 * cbrt(y) - 16;
 }
 
@@ -127,9 +131,12 @@ static void heat_rises_evenly(void **state)
     (void)state;
     double first = lightness(am_heat(0)), last = lightness(am_heat(1));
     assert_true(first < 25 && last > 88);
-    for (int i = 0; i <= 100; i++) assert_float_equal(lightness(am_heat(i / 100.)), first + (last - first) * i / 100, 4);
-    for (int i = 0; i < 100; i++) assert_true(lightness(am_heat(i / 100.)) < lightness(am_heat((i + 1) / 100.)));
-    assert_true(same(am_heat(-3), am_heat(0)) && same(am_heat(7), am_heat(1)) && same(am_heat(NAN), am_heat(0)));
+    for (int i = 0; i <= 100; i++)
+        assert_float_equal(lightness(am_heat(i / 100.)), first + (last - first) * i / 100, 4);
+    for (int i = 0; i < 100; i++)
+        assert_true(lightness(am_heat(i / 100.)) < lightness(am_heat((i + 1) / 100.)));
+    assert_true(same(am_heat(-3), am_heat(0)) && same(am_heat(7), am_heat(1))
+                && same(am_heat(NAN), am_heat(0)));
 }
 
 /* ---- pages, read back ---- */
@@ -187,13 +194,14 @@ static void gaps_stay_empty(void **state)
     am_image_free(&dashes);
 }
 
-/* Points that go off the axis are left out; the curve does not run into the legend or other panels. */
+/* What goes off the axis is left out and does not run into the legend or other panels. */
 static void curves_stay_in_their_plot(void **state)
 {
     (void)state;
     double x[] = {0, 1, 2}, y[] = {0, 1000, 0};
     am_series s = {"", RED, x, y, 3, 0};
-    am_axes p[] = {{.title = "upper", .series = NULL, .count = 0}, {.title = "lower", .series = &s, .count = 1, .y_min = 0, .y_max = 10}};
+    am_axes p[] = {{.title = "upper", .series = NULL, .count = 0},
+                   {.title = "lower", .series = &s, .count = 1, .y_min = 0, .y_max = 10}};
     am_image img = chart_of(p, 2);
     for (int row = 0; row < img.height / 2; row++)
         for (int k = 0; k < img.width; k++) assert_false(same(at(&img, k, row), RED));
@@ -203,7 +211,8 @@ static void curves_stay_in_their_plot(void **state)
 static void any_numbers_make_a_chart(void **state)
 {
     (void)state;
-    static const double odd[] = {0, -0., 1, -1, 1e-300, -1e-300, 1e300, -1e300, 1.7e308, 1e-9, 3.14, 1e6, 0x1p-1074, INFINITY, -INFINITY, NAN};
+    static const double odd[] = {0,       -0.,  1,    -1,  1e-300,    -1e-300,  1e300,     -1e300,
+                                 1.7e308, 1e-9, 3.14, 1e6, 0x1p-1074, INFINITY, -INFINITY, NAN};
     enum { N = sizeof odd / sizeof *odd };
     am_rng r = am_rng_at(1, 0, 0);
     for (int trial = 0; trial < 60; trial++) {
@@ -214,7 +223,12 @@ static void any_numbers_make_a_chart(void **state)
             y[i] = odd[am_rng_below(&r, N)];
         }
         am_series s = {"odd", BLUE, x, y, n, trial & 1};
-        am_axes p = {.title = "t", .x_label = "x", .y_label = "y", .series = &s, .count = 1, .log_y = trial >> 1 & 1};
+        am_axes p = {.title = "t",
+                     .x_label = "x",
+                     .y_label = "y",
+                     .series = &s,
+                     .count = 1,
+                     .log_y = trial >> 1 & 1};
         if (trial & 4) p.y_min = odd[am_rng_below(&r, N)], p.y_max = odd[am_rng_below(&r, N)];
         am_image img = chart_of(&p, 1);
         am_image_free(&img);
@@ -223,7 +237,8 @@ static void any_numbers_make_a_chart(void **state)
     am_image_free(&img);
     char path[300];
     am_err e = {0};
-    assert_int_not_equal(am_chart_write(t_path(path, sizeof path, "no/such/folder.png"), "", NULL, 0, &e), AM_OK);
+    assert_int_not_equal(
+        am_chart_write(t_path(path, sizeof path, "no/such/folder.png"), "", NULL, 0, &e), AM_OK);
 }
 
 enum { SIDE = 8, ZOOM = 14 };
@@ -243,7 +258,9 @@ static int stands_at(const am_image *page, const am_image *img, int x, int y)
 {
     for (int v = 0; v < SIDE * ZOOM; v++)
         for (int u = 0; u < SIDE * ZOOM; u++)
-            if (x + u >= page->width || y + v >= page->height || !same(at(page, x + u, y + v), at(img, u / ZOOM, v / ZOOM))) return 0;
+            if (x + u >= page->width || y + v >= page->height
+                || !same(at(page, x + u, y + v), at(img, u / ZOOM, v / ZOOM)))
+                return 0;
     return 1;
 }
 
@@ -264,16 +281,23 @@ static void sheet_shows_all(void **state)
 {
     (void)state;
     enum { COLUMNS = 3, ROWS = 2 };
-    static const char *const head[COLUMNS] = {"lambda 0", "lambda 0.5", "a heading that is much too long for the width of its column"};
+    static const char *const head[COLUMNS] = {
+        "lambda 0", "lambda 0.5", "a heading that is much too long for the width of its column"};
     static am_sheet_cell cell[ROWS][COLUMNS];
     static float mask[ROWS][COLUMNS][SIDE * SIDE];
     am_sheet_row row[ROWS];
     for (int r = 0; r < ROWS; r++) {
-        row[r] = (am_sheet_row){.a = noise(10 * r), .b = noise(10 * r + 1), .label_a = "cat", .label_b = "aquarium_fish_of_the_deep_sea", .cell = cell[r]};
+        row[r] = (am_sheet_row){.a = noise(10 * r),
+                                .b = noise(10 * r + 1),
+                                .label_a = "cat",
+                                .label_b = "aquarium_fish_of_the_deep_sea",
+                                .cell = cell[r]};
         for (int c = 0; c < COLUMNS; c++) {
-            cell[r][c] = (am_sheet_cell){.mix = noise(10 * r + 2 + c), .mask = r == 1 && c == 2 ? NULL : mask[r][c]};
+            cell[r][c] = (am_sheet_cell){.mix = noise(10 * r + 2 + c),
+                                         .mask = r == 1 && c == 2 ? NULL : mask[r][c]};
             snprintf(cell[r][c].caption, sizeof cell[r][c].caption, "share %d", c);
-            for (int i = 0; i < SIDE * SIDE; i++) mask[r][c][i] = (float)((i * 7 + r + c) % 64) / 63;
+            for (int i = 0; i < SIDE * SIDE; i++)
+                mask[r][c][i] = (float)((i * 7 + r + c) % 64) / 63;
         }
     }
     char path[300];
@@ -316,7 +340,9 @@ static void sheet_shows_all(void **state)
     }
 }
 
-T_SUITE(picture, cmocka_unit_test(fills_are_clipped), cmocka_unit_test(lines_cover_length_times_width),
-        cmocka_unit_test(text_is_as_wide_as_promised), cmocka_unit_test(letters_differ), cmocka_unit_test(heat_rises_evenly),
-        cmocka_unit_test(gaps_stay_empty), cmocka_unit_test(curves_stay_in_their_plot), cmocka_unit_test(any_numbers_make_a_chart),
+T_SUITE(picture, cmocka_unit_test(fills_are_clipped),
+        cmocka_unit_test(lines_cover_length_times_width),
+        cmocka_unit_test(text_is_as_wide_as_promised), cmocka_unit_test(letters_differ),
+        cmocka_unit_test(heat_rises_evenly), cmocka_unit_test(gaps_stay_empty),
+        cmocka_unit_test(curves_stay_in_their_plot), cmocka_unit_test(any_numbers_make_a_chart),
         cmocka_unit_test(sheet_shows_all));

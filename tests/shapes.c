@@ -7,7 +7,8 @@
 extern const am_format am_format_shapes;
 enum { S = 32 };
 
-static void draw(uint64_t seed, int split, int index, unsigned char *pixel, unsigned char *plane, am_shape_box *box)
+static void draw(uint64_t seed, int split, int index, unsigned char *pixel, unsigned char *plane,
+                 am_shape_box *box)
 {
     am_image img = {S, S, pixel};
     am_shape_draw(seed, split, index, &img, plane, box);
@@ -31,6 +32,28 @@ static void is_a_function_of_seed_split_index(void **state)
     assert_memory_equal(&ba, &bb, sizeof ba);
 }
 
+/* No two pictures share their ground, and an object stands out from it. */
+static void scenes_differ_and_show_their_object(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    unsigned char pixel[3 * S * S], plane[S * S], corner[N][3];
+    am_shape_box box;
+    for (int i = 0; i < N; i++) {
+        draw(1, 0, i, pixel, plane, &box);
+        memcpy(corner[i], pixel, 3);
+        for (int k = 0; k < i; k++) assert_memory_not_equal(corner[i], corner[k], 3);
+        double mean[2][3] = {{0}}, count[2] = {0}, distance = 0;
+        for (int p = 0; p < S * S; p++) {
+            count[plane[p] > 0]++;
+            for (int k = 0; k < 3; k++) mean[plane[p] > 0][k] += pixel[3 * p + k];
+        }
+        for (int k = 0; k < 3; k++)
+            distance += pow(mean[0][k] / count[0] - mean[1][k] / count[1], 2);
+        if (distance < 30 * 30) fail_msg("picture %d: distance %g", i, sqrt(distance));
+    }
+}
+
 static void box_is_tight(void **state)
 {
     (void)state;
@@ -49,7 +72,24 @@ static void box_is_tight(void **state)
             if (k < b.x || k >= b.x + b.width) assert_int_equal(column[k], 0);
             if (k < b.y || k >= b.y + b.height) assert_int_equal(row[k], 0);
         }
-        assert_true(column[b.x] && column[b.x + b.width - 1] && row[b.y] && row[b.y + b.height - 1]);
+        assert_true(column[b.x] && column[b.x + b.width - 1] && row[b.y]
+                    && row[b.y + b.height - 1]);
+    }
+}
+
+/* Every ten have every class; steps of any length through the set meet all of them. */
+static void classes_are_even_and_shuffled(void **state)
+{
+    (void)state;
+    for (int from = 0; from < 1000; from += AM_SHAPES) {
+        int seen = 0;
+        for (int i = 0; i < AM_SHAPES; i++) seen |= 1 << am_shape_class(1, 0, from + i);
+        assert_int_equal(seen, 1023);
+    }
+    for (int step = 2; step < 12; step++) {
+        int seen = 0;
+        for (int i = 0; i < 100; i++) seen |= 1 << am_shape_class(1, 1, i * step);
+        assert_int_equal(seen, 1023);
     }
 }
 
@@ -59,8 +99,9 @@ static void class_is_told_by_outline_alone(void **state)
 {
     (void)state;
     enum { N = 300, WHAT = 9 };
-    static const char *const what[WHAT] = {"area", "object red", "object green", "object blue", "ground red", "ground green",
-                                           "ground blue", "x", "y"};
+    static const char *const what[WHAT] = {"area",        "object red", "object green",
+                                           "object blue", "ground red", "ground green",
+                                           "ground blue", "x",          "y"};
     unsigned char pixel[3 * S * S], plane[S * S];
     double mean[AM_SHAPES][WHAT] = {{0}}, square[WHAT] = {0}, all[WHAT] = {0};
     am_shape_box b;
@@ -75,7 +116,7 @@ static void class_is_told_by_outline_alone(void **state)
         for (int k = 1; k < WHAT; k++) v[k] /= k < 4 || k > 6 ? in : S * S - in;
         v[0] = in;
         for (int k = 0; k < WHAT; k++) {
-            mean[i % AM_SHAPES][k] += v[k] / N;
+            mean[am_shape_class(1, 0, i)][k] += v[k] / N;
             all[k] += v[k] / N / AM_SHAPES;
             square[k] += v[k] * v[k] / N / AM_SHAPES;
         }
@@ -84,7 +125,8 @@ static void class_is_told_by_outline_alone(void **state)
         double error = sqrt((square[k] - all[k] * all[k]) / N);
         for (int c = 0; c < AM_SHAPES; c++)
             if (fabs(mean[c][k] - all[k]) > 4 * error)
-                fail_msg("mean %s of %s is %.2f, of all %.2f, standard error %.2f", what[k], am_shape_name[c], mean[c][k], all[k], error);
+                fail_msg("mean %s of %s is %.2f, of all %.2f, standard error %.2f", what[k],
+                         am_shape_name[c], mean[c][k], all[k], error);
     }
 }
 
@@ -155,14 +197,15 @@ static void round_trip(void **state)
         am_shape_box b;
         am_image img = {0};
         draw(5, 0, i, pixel, plane, &b);
-        assert_int_equal(d.label[i], i % AM_SHAPES);
+        assert_int_equal(d.label[i], am_shape_class(5, 0, i));
         t_ok(d.read(&d, i, &img, &e), &e);
         assert_memory_equal(img.pixel, pixel, sizeof pixel);
         t_ok(d.silhouette(&d, i, read, &e), &e);
         assert_memory_equal(read, plane, sizeof plane);
         am_image_free(&img);
     }
-    assert_non_null(strstr(d.where(&d, 13), "/train/cross/00001.png"));
+    snprintf(path, sizeof path, "/train/%s/00001.png", am_shape_name[d.label[13]]);
+    assert_non_null(strstr(d.where(&d, 13), path));
     d.close(&d);
 }
 
@@ -194,6 +237,24 @@ static void writes_again(void **state)
     char *text = slurp(path, &n);
     assert_non_null(strstr(text, "classes=10\nformat=shapes\n"));
     free(text);
+}
+
+/* Whatever the numbers, the folder holds as many pictures as were asked for. */
+static void leaves_no_older_picture(void **state)
+{
+    (void)state;
+    static const int count[] = {45, 27, 10, 13, 31};
+    char dir[300], path[400];
+    t_path(dir, sizeof dir, "shrunk");
+    for (size_t k = 0; k < sizeof count / sizeof *count; k++) {
+        write_set(dir, count[k], 10);
+        int there = 0;
+        for (int i = 0; i < 10 * AM_SHAPES; i++) {
+            snprintf(path, sizeof path, "%s/train/%s/%05d.png", dir, am_shape_name[i % 10], i / 10);
+            there += !access(path, F_OK);
+        }
+        assert_int_equal(there, count[k]);
+    }
 }
 
 static void refuses_options(void **state)
@@ -260,6 +321,10 @@ static void refuses_damage(void **state)
     refuse(train, "train/disc/00001.png", "16x16, but the first picture");
 }
 
-T_SUITE(shapes, cmocka_unit_test(is_a_function_of_seed_split_index), cmocka_unit_test(box_is_tight),
-        cmocka_unit_test(class_is_told_by_outline_alone), cmocka_unit_test(size_keeps_the_scene), cmocka_unit_test(round_trip),
-        cmocka_unit_test(writes_again), cmocka_unit_test(refuses_options), cmocka_unit_test(refuses_damage));
+T_SUITE(shapes, cmocka_unit_test(is_a_function_of_seed_split_index),
+        cmocka_unit_test(scenes_differ_and_show_their_object), cmocka_unit_test(box_is_tight),
+        cmocka_unit_test(classes_are_even_and_shuffled),
+        cmocka_unit_test(class_is_told_by_outline_alone), cmocka_unit_test(size_keeps_the_scene),
+        cmocka_unit_test(round_trip), cmocka_unit_test(writes_again),
+        cmocka_unit_test(leaves_no_older_picture), cmocka_unit_test(refuses_options),
+        cmocka_unit_test(refuses_damage));

@@ -33,3 +33,49 @@ $(SIMD_KERNELS): $(BUILD)/$(SIMD_DIR)/%.o: $(SIMD_DIR)/kernels.c
 $(BUILD)/$(SIMD_DIR)/simd.o: EXTRA += $(SIMD_FLAGS)
 $(BUILD)/src/registry.o: EXTRA += -DAM_SIMD
 endif
+
+# ---- cuda ----
+# GPU=1: host code by the C compiler, only kernels by nvcc.  GPU=emulate: the same kernels by the C++
+# compiler for the processor, so that they are tested without a GPU; slow, and without cuDNN.
+CUDA_DIR := src/backend/cuda
+CUDA_KERNELS := $(patsubst %.cu,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
+CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda ops conv)
+
+ifeq ($(GPU),1)
+NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
+ifeq ($(NVCC),)
+$(error GPU=1 needs nvcc, which is neither in PATH nor in /usr/local/cuda/bin; install the CUDA toolkit, or say NVCC=/path/to/nvcc)
+endif
+CUDA_HOME ?= $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
+CUDNN_H := $(firstword $(wildcard $(CUDA_HOME)/include/cudnn.h /usr/include/cudnn.h /usr/include/$(shell uname -m)-linux-gnu/cudnn.h))
+ifeq ($(CUDNN_H),)
+$(error GPU=1 needs cuDNN 9, and cudnn.h is neither in $(CUDA_HOME)/include nor in /usr/include)
+endif
+# One architecture is enough for a machine that only builds for itself: CUDA_ARCH=90
+CUDA_ARCH ?= 80 90
+CUDA_CODE := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o
+LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt
+$(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o: EXTRA += -isystem $(CUDA_HOME)/include
+$(CUDA_KERNELS): $(BUILD)/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  nvcc $<"
+	@$(NVCC) -std=c++17 -O3 --extended-lambda $(CUDA_CODE) -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti -Isrc -MMD -MP -c $< -o $@
+endif
+
+ifeq ($(GPU),emulate)
+CXX ?= c++
+OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/emulate/emulate.o $(BUILD)/$(CUDA_DIR)/emulate/graph_none.o
+LDLIBS += -lstdc++
+$(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
+$(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
+EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
+$(CUDA_KERNELS): $(BUILD)/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  c++  $< (emulated)"
+	@$(EMULATE) -x c++ -MMD -MP -c $< -o $@
+$(BUILD)/$(CUDA_DIR)/emulate/emulate.o: $(BUILD)/%.o: %.cpp
+	@mkdir -p $(@D)
+	@$(EMULATE) -MMD -MP -c $< -o $@
+endif

@@ -45,8 +45,20 @@ static void forward(const am_pass *p, const am_layer *l)
 
 static void backward(const am_pass *p, const am_layer *l)
 {
+    am_grad dx = am_dx(p, l, 0);
+    if (!am_training(p)) {                                  /* dx = scale / sqrt(running variance + eps) * dy */
+        const am_ops *op = am_o(p);
+        am_shape s = am_y_shape(p, l);
+        am_dev dy = am_dy(p, l), scale = am_scratch(p), shift = am_at(scale, (size_t)l->out.c);
+        if (!am_is(dx.d)) return;
+        op->norm_fold(am_be(p), l->out.c, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN), am_w(p, l, VARIANCE), scale, shift);
+        op->fill(am_be(p), (size_t)l->out.c, 0, shift);
+        op->affine(am_be(p), s, dy, scale, shift, AM_LINEAR, dy);
+        op->act_back(am_be(p), s, AM_LINEAR, dy, dy, 1, dx);
+        return;
+    }
     am_o(p)->norm_back(am_be(p), am_y_shape(p, l), p->plan->trip.groups, am_x(p, l, 0), am_w(p, l, SCALES), AM_LINEAR, am_y(p, l),
-                       am_saved(p, l), am_dy(p, l), am_scratch(p), am_dx(p, l, 0), (am_grad){AM_NOWHERE, 0},
+                       am_saved(p, l), am_dy(p, l), am_scratch(p), dx, (am_grad){AM_NOWHERE, 0},
                        am_dw(p, l, SCALES), am_dw(p, l, BIASES));
 }
 

@@ -102,6 +102,23 @@ static void forward(const am_pass *p, const am_layer *l)
     }
 }
 
+/* With running statistics the normalisation is a fixed scale and shift of each channel:
+ * dz = scale / sqrt(var + eps) * act'(y) dy.  Only error that passes on is asked for, no weights'. */
+static void rest_back(const am_pass *p, const am_layer *l, const am_layer *s)
+{
+    const convolutional *o = l->options;
+    const am_ops *op = am_o(p);
+    am_shape ys = am_y_shape(p, l);
+    am_act act = s ? s->act : (am_act)o->activation;
+    size_t room = ((size_t)o->filters + 15) & ~(size_t)15;
+    am_dev y = am_y(p, l), dy = am_dy(p, l), scale = am_scratch(p), shift = am_at(scale, room);
+    if (s && am_is(am_dx(p, s, 1).d)) op->act_back(am_be(p), ys, act, y, dy, 1, am_dx(p, s, 1));
+    op->act_back(am_be(p), ys, act, y, dy, 1, (am_grad){dy, 0});
+    op->norm_fold(am_be(p), o->filters, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN), am_w(p, l, VARIANCE), scale, shift);
+    op->fill(am_be(p), (size_t)o->filters, 0, shift);
+    op->affine(am_be(p), ys, dy, scale, shift, AM_LINEAR, dy);
+}
+
 static void backward(const am_pass *p, const am_layer *l)
 {
     const convolutional *o = l->options;
@@ -110,7 +127,9 @@ static void backward(const am_pass *p, const am_layer *l)
     am_shape ys = am_y_shape(p, l);
     am_dev y = am_y(p, l), dy = am_dy(p, l), scratch = am_scratch(p);
     am_grad in_place = {dy, 0};                             /* the gradient of z takes dy's place */
-    if (o->batch_normalize) {
+    if (o->batch_normalize && !am_training(p)) {
+        rest_back(p, l, s);
+    } else if (o->batch_normalize) {
         am_dev z = am_saved(p, l), stats = am_at(z, op->room(am_be(p), ys));
         am_act act = s ? s->act : (am_act)o->activation;
         am_grad residual = s ? am_dx(p, s, 1) : (am_grad){AM_NOWHERE, 0};

@@ -27,7 +27,7 @@ static const am_key keys[] = {
     AM_INT(reduction, 1, 65536, "2", "queries have channels / reduction numbers"),
     AM_FLAG(lambda_concat, "1", "lambda is one more channel, so that the mask can follow it"),
     AM_CHOICE(upsample, "nearest|bilinear", "nearest", "from the features' grid to the image's"),
-    AM_FLAG(normalise, "0", "queries and keys are brought to the same length first"),
+    AM_FLAG(normalise, "0", "queries and keys are brought to mean 0 and variance 1 over the image first"),
     AM_REAL(bound, 0, 1000, "0", "the logit stays within +- this, by a tanh; 0: free"),
     {0}
 };

@@ -43,7 +43,8 @@ static void backward(const am_pass *p, const am_layer *l)
 const am_layer_type am_layer_shortcut = {
     .name = "shortcut",
     .help = "adds the output of an earlier layer",
-    .example = "[convolutional]\nfilters=4\nsize=3\npad=1\nbatch_normalize=1\nactivation=linear\n"
+    .example = "[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=leaky\n"
+               "[convolutional]\nfilters=4\nsize=3\npad=1\nbatch_normalize=1\nactivation=linear\n"
                "[shortcut]\nfrom=-2\nactivation=leaky\n",
     .keys = keys, .options = sizeof(shortcut), .reads = AM_READS_Y,
     .setup = setup, .forward = forward, .backward = backward,

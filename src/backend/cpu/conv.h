@@ -11,11 +11,13 @@
 #define AM_CPU_CONV_H
 #include "cpu.h"
 
-typedef struct am_tap { int dy, dx, id; } am_tap;       /* offset in the source; place in the window */
+typedef struct am_tap {
+    int dy, dx, id;
+} am_tap; /* offset in the source; place in the window */
 
 typedef struct am_job {
     int rows, channels, taps;               /* of one group */
-    int sh, sw, step;                       /* source plane; pixels of the source from column to column */
+    int sh, sw, step; /* source plane; pixels of the source from column to column */
     int gh, gw;                             /* columns of one image */
     int oh, ow, oy, ox, ostep;              /* where they go in the output plane */
     const am_tap *tap;
@@ -49,8 +51,8 @@ void am_panel_find(const am_job *, int n, long p, am_panel *);
 /* Write the columns of one panel, for channels first <= c < last of one group: number k of column
  * i goes to to[k * step + i], k = (c - first) * taps + tap.  source: the group's first plane in
  * the batch; sample: floats from image to image.  Missing columns and pixels become 0. */
-void am_columns(const am_job *, const am_panel *, const float *source, size_t sample, int first, int last,
-                float *to, size_t step);
+void am_columns(const am_job *, const am_panel *, const float *source, size_t sample, int first,
+                int last, float *to, size_t step);
 
 /* The product of a job over a batch.  give is called for each row of each run of outputs. */
 typedef void am_give_run(void *how, int row, const am_run *, float *values);

@@ -55,18 +55,20 @@ void am_cpu_put(am_backend *be, am_shape s, const float *nchw, am_dev d)
 {
     if (am_cpu_stopped(be)) return;
     size_t k = am_count(am_batch_of(s, 1)), step = am_cpu_sample(s);
-    for (int i = 0; i < s.n; i++) memcpy(d.p + (size_t)i * step, nchw + (size_t)i * k, k * sizeof(float));
+    for (int i = 0; i < s.n; i++)
+        memcpy(d.p + (size_t)i * step, nchw + (size_t)i * k, k * sizeof(float));
 }
 
 void am_cpu_get(am_backend *be, am_shape s, am_dev d, float *nchw)
 {
     if (am_cpu_stopped(be)) return;
     size_t k = am_count(am_batch_of(s, 1)), step = am_cpu_sample(s);
-    for (int i = 0; i < s.n; i++) memcpy(nchw + (size_t)i * k, d.p + (size_t)i * step, k * sizeof(float));
+    for (int i = 0; i < s.n; i++)
+        memcpy(nchw + (size_t)i * k, d.p + (size_t)i * step, k * sizeof(float));
 }
 
-void am_cpu_put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean, const float *std,
-                      am_dev d)
+void am_cpu_put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean,
+                      const float *std, am_dev d)
 {
     if (am_cpu_stopped(be)) return;
     size_t step = am_cpu_sample(s), plane = am_cpu_plane(s), c = (size_t)s.c;
@@ -75,7 +77,8 @@ void am_cpu_put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, con
         for (size_t k = 0; k < c; k++) {
             const unsigned char *from = nhwc + (size_t)i * plane * c + k;
             float *to = d.p + (size_t)i * step + k * plane;
-            for (size_t p = 0; p < plane; p++) to[p] = ((float)from[p * c] / 255.0f - mean[k]) / std[k];
+            for (size_t p = 0; p < plane; p++)
+                to[p] = ((float)from[p * c] / 255.0f - mean[k]) / std[k];
         }
 }
 
@@ -103,7 +106,8 @@ int am_cpu_labels_ok(am_backend *be, const char *op, int n, int k, am_dev labels
 {
     for (int i = 0; i < n; i++)
         if (am_cpu_ints(labels)[i] >= k) {
-            am_cpu_fault(be, "%s: label %d of sample %d, but there are %d classes", op, am_cpu_ints(labels)[i], i, k);
+            am_cpu_fault(be, "%s: label %d of sample %d, but there are %d classes", op,
+                         am_cpu_ints(labels)[i], i, k);
             return 0;
         }
     return 1;
@@ -113,7 +117,8 @@ int am_cpu_perm_ok(am_backend *be, const char *op, int n, am_dev perm)
 {
     for (int i = 0; i < n; i++)
         if (am_cpu_ints(perm)[i] < 0 || am_cpu_ints(perm)[i] >= n) {
-            am_cpu_fault(be, "%s: sample %d has partner %d in a batch of %d", op, i, am_cpu_ints(perm)[i], n);
+            am_cpu_fault(be, "%s: sample %d has partner %d in a batch of %d", op, i,
+                         am_cpu_ints(perm)[i], n);
             return 0;
         }
     return 1;
@@ -156,8 +161,8 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *e)
     am_cpu_start(be, st, o);
     be->ops = &am_cpu_ops;
     be->name = "cpu";
-    snprintf(be->about, sizeof be->about, "cpu: plain C, products in %s, %d thread%s, fp32", st->kernels->name,
-             be->threads, be->threads == 1 ? "" : "s");
+    snprintf(be->about, sizeof be->about, "cpu: plain C, products in %s, %d thread%s, fp32",
+             st->kernels->name, be->threads, be->threads == 1 ? "" : "s");
     return AM_OK;
 }
 
@@ -168,27 +173,67 @@ static void stop(am_backend *be)
 }
 
 const am_ops am_cpu_ops = {
-    .alloc = am_cpu_alloc, .free = am_cpu_free, .room = am_cpu_room, .upload = am_cpu_upload,
-    .download = am_cpu_download, .put = am_cpu_put, .get = am_cpu_get, .put_bytes = am_cpu_put_bytes,
+    .alloc = am_cpu_alloc,
+    .free = am_cpu_free,
+    .room = am_cpu_room,
+    .upload = am_cpu_upload,
+    .download = am_cpu_download,
+    .put = am_cpu_put,
+    .get = am_cpu_get,
+    .put_bytes = am_cpu_put_bytes,
     .sync = am_cpu_sync,
-    .fill = am_cpu_fill, .copy = am_cpu_copy, .sgd = am_cpu_sgd, .clip = am_cpu_clip, .guard = am_cpu_guard,
-    .add = am_cpu_add, .act_back = am_cpu_act_back, .dropout = am_cpu_dropout,
-    .dropout_back = am_cpu_dropout_back, .finite = am_cpu_finite,
-    .conv_plan = am_cpu_conv_plan, .conv_drop = am_cpu_conv_drop, .conv_prepared = am_cpu_conv_prepared,
-    .conv_prepare = am_cpu_conv_prepare, .conv_scratch = am_cpu_conv_scratch, .conv = am_cpu_conv,
-    .conv_back = am_cpu_conv_back, .bias_back = am_cpu_bias_back,
-    .norm_saved = am_cpu_norm_saved, .norm = am_cpu_norm, .norm_back = am_cpu_norm_back,
-    .norm_fold = am_cpu_norm_fold, .affine = am_cpu_affine,
-    .dense = am_cpu_dense, .dense_back = am_cpu_dense_back,
-    .maxpool = am_cpu_maxpool, .maxpool_back = am_cpu_maxpool_back, .avgpool = am_cpu_avgpool,
-    .avgpool_back = am_cpu_avgpool_back, .upsample = am_cpu_upsample, .upsample_back = am_cpu_upsample_back,
-    .route = am_cpu_route, .route_back = am_cpu_route_back,
-    .softmax = am_cpu_softmax, .softmax_back = am_cpu_softmax_back, .score = am_cpu_score, .mean = am_cpu_mean,
-    .onehot = am_cpu_onehot, .labels_mix = am_cpu_labels_mix, .mask_fill = am_cpu_mask_fill,
-    .mask_box = am_cpu_mask_box, .mask_margin = am_cpu_mask_margin, .blend = am_cpu_blend,
-    .blend_back = am_cpu_blend_back, .blend_back_x = am_cpu_blend_back_x,
-    .pairing_saved = am_cpu_pairing_saved, .pairing_scratch = am_cpu_pairing_scratch, .pairing = am_cpu_pairing,
-    .pairing_back = am_cpu_pairing_back, .mask_loss = am_cpu_mask_loss, .mask_health = am_cpu_mask_health,
+    .fill = am_cpu_fill,
+    .copy = am_cpu_copy,
+    .sgd = am_cpu_sgd,
+    .clip = am_cpu_clip,
+    .guard = am_cpu_guard,
+    .add = am_cpu_add,
+    .act_back = am_cpu_act_back,
+    .dropout = am_cpu_dropout,
+    .dropout_back = am_cpu_dropout_back,
+    .finite = am_cpu_finite,
+    .conv_plan = am_cpu_conv_plan,
+    .conv_drop = am_cpu_conv_drop,
+    .conv_prepared = am_cpu_conv_prepared,
+    .conv_prepare = am_cpu_conv_prepare,
+    .conv_scratch = am_cpu_conv_scratch,
+    .conv = am_cpu_conv,
+    .conv_back = am_cpu_conv_back,
+    .bias_back = am_cpu_bias_back,
+    .norm_saved = am_cpu_norm_saved,
+    .norm = am_cpu_norm,
+    .norm_back = am_cpu_norm_back,
+    .norm_fold = am_cpu_norm_fold,
+    .affine = am_cpu_affine,
+    .dense = am_cpu_dense,
+    .dense_back = am_cpu_dense_back,
+    .maxpool = am_cpu_maxpool,
+    .maxpool_back = am_cpu_maxpool_back,
+    .avgpool = am_cpu_avgpool,
+    .avgpool_back = am_cpu_avgpool_back,
+    .upsample = am_cpu_upsample,
+    .upsample_back = am_cpu_upsample_back,
+    .route = am_cpu_route,
+    .route_back = am_cpu_route_back,
+    .softmax = am_cpu_softmax,
+    .softmax_back = am_cpu_softmax_back,
+    .score = am_cpu_score,
+    .mean = am_cpu_mean,
+    .onehot = am_cpu_onehot,
+    .labels_mix = am_cpu_labels_mix,
+    .mask_fill = am_cpu_mask_fill,
+    .mask_box = am_cpu_mask_box,
+    .mask_margin = am_cpu_mask_margin,
+    .blend = am_cpu_blend,
+    .blend_back = am_cpu_blend_back,
+    .blend_back_x = am_cpu_blend_back_x,
+    .pairing_saved = am_cpu_pairing_saved,
+    .pairing_scratch = am_cpu_pairing_scratch,
+    .pairing = am_cpu_pairing,
+    .pairing_back = am_cpu_pairing_back,
+    .mask_loss = am_cpu_mask_loss,
+    .mask_health = am_cpu_mask_health,
+    .jsd = am_cpu_jsd,
 };
 
 const am_backend_type am_backend_cpu = {

@@ -11,16 +11,17 @@ void am_cpu_dense(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_de
 #pragma omp parallel for num_threads(parts) schedule(static)
     for (int t = 0; t < parts; t++) {
         const int first = share(s.n, parts, t), last = share(s.n, parts, t + 1);
-        am_rows_product(am_cpu_of(be)->kernels, first, last, out, k, x.p, step, w.p, (size_t)k, 0, y.p, (size_t)out);
+        am_rows_product(am_cpu_of(be)->kernels, first, last, out, k, x.p, step, w.p, (size_t)k, 0,
+                        y.p, (size_t)out);
         if (!am_is(b)) continue;
         for (int i = first; i < last; i++)
             for (int o = 0; o < out; o++) y.p[(size_t)i * (size_t)out + (size_t)o] += b.p[o];
     }
 }
 
-/* to[0..k) = beta * to + sum over l of a[l * a_step] * rows[l * step], in an order fixed by count */
-static void combine(size_t k, int count, const float *a, size_t a_step, const float *rows, size_t step, float beta,
-                    float *to)
+/* to[0..k) = beta * to + sum over l of a[l * a_step] * rows[l * step], always in l's order */
+static void combine(size_t k, int count, const float *a, size_t a_step, const float *rows,
+                    size_t step, float beta, float *to)
 {
     enum { WIDE = 64 };
     for (size_t at = 0; at < k; at += WIDE) {
@@ -28,16 +29,18 @@ static void combine(size_t k, int count, const float *a, size_t a_step, const fl
         float sum[WIDE] = {0};
         if (n == WIDE)
             for (int l = 0; l < count; l++)
-                for (size_t i = 0; i < WIDE; i++) sum[i] += a[(size_t)l * a_step] * rows[(size_t)l * step + at + i];
+                for (size_t i = 0; i < WIDE; i++)
+                    sum[i] += a[(size_t)l * a_step] * rows[(size_t)l * step + at + i];
         else
             for (int l = 0; l < count; l++)
-                for (size_t i = 0; i < n; i++) sum[i] += a[(size_t)l * a_step] * rows[(size_t)l * step + at + i];
+                for (size_t i = 0; i < n; i++)
+                    sum[i] += a[(size_t)l * a_step] * rows[(size_t)l * step + at + i];
         for (size_t i = 0; i < n; i++) to[at + i] = beta == 0 ? sum[i] : beta * to[at + i] + sum[i];
     }
 }
 
-void am_cpu_dense_back(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_dev dy, am_grad dx, am_grad dw,
-                       am_grad db)
+void am_cpu_dense_back(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_dev dy,
+                       am_grad dx, am_grad dw, am_grad db)
 {
     if (am_cpu_stopped(be)) return;
     const size_t k = am_count(am_batch_of(s, 1)), step = am_cpu_sample(s), o = (size_t)out;

@@ -21,7 +21,8 @@ static size_t span(const spans *c, size_t i, size_t *n, uint64_t *index)
     return sample * c->step + from;
 }
 
-void am_cpu_add(am_backend *be, am_shape s, float a, am_dev x, float b, am_dev r, am_act act, am_dev y)
+void am_cpu_add(am_backend *be, am_shape s, float a, am_dev x, float b, am_dev r, am_act act,
+                am_dev y)
 {
     if (am_cpu_stopped(be)) return;
     spans c = cut(s);
@@ -34,7 +35,8 @@ void am_cpu_add(am_backend *be, am_shape s, float a, am_dev x, float b, am_dev r
     }
 }
 
-void am_cpu_act_back(am_backend *be, am_shape s, am_act act, am_dev y, am_dev dy, float a, am_grad dx)
+void am_cpu_act_back(am_backend *be, am_shape s, am_act act, am_dev y, am_dev dy, float a,
+                     am_grad dx)
 {
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
     spans c = cut(s);
@@ -57,11 +59,13 @@ void am_cpu_dropout(am_backend *be, am_shape s, float p, am_dev seed, int salt, 
         uint64_t index;
         size_t n, at = span(&c, i, &n, &index);
         for (size_t k = 0; k < n; k++)
-            y.p[at + k] = am_cpu_chance(am_cpu_ints(seed), salt, index + k) < p ? 0 : x.p[at + k] * keep;
+            y.p[at + k] =
+                am_cpu_chance(am_cpu_ints(seed), salt, index + k) < p ? 0 : x.p[at + k] * keep;
     }
 }
 
-void am_cpu_dropout_back(am_backend *be, am_shape s, float p, am_dev seed, int salt, am_dev dy, am_grad dx)
+void am_cpu_dropout_back(am_backend *be, am_shape s, float p, am_dev seed, int salt, am_dev dy,
+                         am_grad dx)
 {
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
     spans c = cut(s);

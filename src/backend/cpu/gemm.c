@@ -41,6 +41,7 @@ static const am_kernels avx512 = {"avx512", block_avx512, dots_avx512};
 
 const am_kernels *am_kernels_find(const char *isa)
 {
+    if (isa && !strcmp(isa, "exact")) return &am_kernels_exact;
 #if defined __x86_64__
     int most = !isa || !strncmp(isa, "avx512", 6) ? 2 : !strcmp(isa, "avx2");
     __builtin_cpu_init();
@@ -61,27 +62,31 @@ static float dot(int k, const float *a, const float *b)
 
 /* Whole 3 x 4 tiles by the kernel; where rows or columns run out, the kernel again, number by
  * number: so a number does not depend on which rows the caller asked for. */
-void am_rows_product(const am_kernels *kernels, int first, int last, int n, int k, const float *a, size_t a_row,
-                     const float *b, size_t b_row, float beta, float *c, size_t c_row)
+void am_rows_product(const am_kernels *kernels, int first, int last, int n, int k, const float *a,
+                     size_t a_row, const float *b, size_t b_row, float beta, float *c, size_t c_row)
 {
     const int whole = k / AM_NR * AM_NR;
     for (int i = first; i < last; i += AM_DOT_M)
         for (int j = 0; j < n; j += AM_DOT_N) {
-            int rows = last - i < AM_DOT_M ? last - i : AM_DOT_M, columns = n - j < AM_DOT_N ? n - j : AM_DOT_N;
+            int rows = last - i < AM_DOT_M ? last - i : AM_DOT_M,
+                columns = n - j < AM_DOT_N ? n - j : AM_DOT_N;
             const float *at = a + (size_t)i * a_row, *bt = b + (size_t)j * b_row;
             float tile[AM_DOT_M * AM_DOT_N] = {0};
-            if (rows == AM_DOT_M && columns == AM_DOT_N) kernels->dots(whole, at, a_row, bt, b_row, tile, AM_DOT_N);
+            if (rows == AM_DOT_M && columns == AM_DOT_N)
+                kernels->dots(whole, at, a_row, bt, b_row, tile, AM_DOT_N);
             else
                 for (int r = 0; r < rows; r++)      /* stride 0: the same row in each place */
                     for (int s = 0; s < columns; s++) {
                         float same[AM_DOT_M * AM_DOT_N] = {0};
-                        kernels->dots(whole, at + (size_t)r * a_row, 0, bt + (size_t)s * b_row, 0, same, AM_DOT_N);
+                        kernels->dots(whole, at + (size_t)r * a_row, 0, bt + (size_t)s * b_row, 0,
+                                      same, AM_DOT_N);
                         tile[r * AM_DOT_N + s] = same[0];
                     }
             for (int r = 0; r < rows; r++)
                 for (int s = 0; s < columns; s++) {
                     float *to = c + (size_t)(i + r) * c_row + j + s;
-                    float rest = dot(k - whole, at + (size_t)r * a_row + whole, bt + (size_t)s * b_row + whole);
+                    float rest = dot(k - whole, at + (size_t)r * a_row + whole,
+                                     bt + (size_t)s * b_row + whole);
                     float sum = tile[r * AM_DOT_N + s] + rest;
                     *to = beta == 0 ? sum : beta * *to + sum;
                 }
@@ -90,8 +95,8 @@ void am_rows_product(const am_kernels *kernels, int first, int last, int n, int 
 
 enum { ROWS = 4, COLUMNS = 16 };
 
-void am_columns_product(int m, int n, int k, const float *a, size_t a_row, size_t a_col, const float *b,
-                        size_t b_row, float *c, size_t c_row)
+void am_columns_product(int m, int n, int k, const float *a, size_t a_row, size_t a_col,
+                        const float *b, size_t b_row, float *c, size_t c_row)
 {
     for (int i = 0; i < m; i += ROWS)
         for (int j = 0; j < n; j += COLUMNS) {
@@ -101,11 +106,13 @@ void am_columns_product(int m, int n, int k, const float *a, size_t a_row, size_
             if (rows == ROWS && columns == COLUMNS)
                 for (int l = 0; l < k; l++, at += a_col, bt += b_row)
                     for (int r = 0; r < ROWS; r++)
-                        for (int s = 0; s < COLUMNS; s++) tile[r][s] += at[(size_t)r * a_row] * bt[s];
+                        for (int s = 0; s < COLUMNS; s++)
+                            tile[r][s] += at[(size_t)r * a_row] * bt[s];
             else
                 for (int l = 0; l < k; l++, at += a_col, bt += b_row)
                     for (int r = 0; r < rows; r++)
-                        for (int s = 0; s < columns; s++) tile[r][s] += at[(size_t)r * a_row] * bt[s];
+                        for (int s = 0; s < columns; s++)
+                            tile[r][s] += at[(size_t)r * a_row] * bt[s];
             for (int r = 0; r < rows; r++)
                 memcpy(c + (size_t)(i + r) * c_row + j, tile[r], (size_t)columns * sizeof(float));
         }

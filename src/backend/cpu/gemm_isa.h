@@ -7,7 +7,8 @@
 typedef float NAME(vec) __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
 /* Six rows times two vectors: c += sum over k of a[k][row] * b[k][column]. */
-TARGET static inline void NAME(tile)(int k, const float *a, const float *b0, const float *b1, float *c0, float *c1)
+TARGET static inline void NAME(tile)(int k, const float *a, const float *b0, const float *b1,
+                                     float *c0, float *c1)
 {
     CONTRACT
     NAME(vec) s[AM_MR][2];
@@ -53,8 +54,8 @@ TARGET static inline float NAME(total)(NAME(vec) v)
     return lane[0];
 }
 
-TARGET static void NAME(dots)(int n, const float *a, size_t a_row, const float *b, size_t b_row, float *c,
-                              size_t c_row)
+TARGET static void NAME(dots)(int n, const float *a, size_t a_row, const float *b, size_t b_row,
+                              float *c, size_t c_row)
 {
     CONTRACT
     NAME(vec) s[AM_DOT_M][AM_DOT_N];

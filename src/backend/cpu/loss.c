@@ -6,7 +6,8 @@
  * never infinity. */
 #include "cpu.h"
 
-void am_cpu_softmax(am_backend *be, int n, int k, float temperature, am_dev x, am_dev q, am_dev prob, am_dev loss)
+void am_cpu_softmax(am_backend *be, int n, int k, float temperature, am_dev x, am_dev q,
+                    am_dev prob, am_dev loss)
 {
     if (am_cpu_stopped(be)) return;
 #pragma omp parallel for num_threads(am_cpu_team(be, (size_t)n * (size_t)k)) schedule(static)
@@ -18,7 +19,8 @@ void am_cpu_softmax(am_backend *be, int n, int k, float temperature, am_dev x, a
         double cost = 0, labels = 0, sum = 0;
         if (am_is(q) && am_is(loss))
             for (int c = 0; c < k; c++) {
-                cost -= (double)q.p[row + (size_t)c] * ((double)(from[c] - most) / (double)temperature);
+                cost -=
+                    (double)q.p[row + (size_t)c] * ((double)(from[c] - most) / (double)temperature);
                 labels += (double)q.p[row + (size_t)c];
             }
         for (int c = 0; c < k; c++) sum += (double)(p[c] = expf((from[c] - most) / temperature));
@@ -27,8 +29,8 @@ void am_cpu_softmax(am_backend *be, int n, int k, float temperature, am_dev x, a
     }
 }
 
-void am_cpu_softmax_back(am_backend *be, int n, int k, float temperature, float scale, am_dev prob, am_dev q,
-                         am_grad dx)
+void am_cpu_softmax_back(am_backend *be, int n, int k, float temperature, float scale, am_dev prob,
+                         am_dev q, am_grad dx)
 {
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
     const float by = scale / temperature;
@@ -38,13 +40,15 @@ void am_cpu_softmax_back(am_backend *be, int n, int k, float temperature, float 
         float labels = 0;
         for (int c = 0; c < k; c++) labels += q.p[row + (size_t)c];
         for (int c = 0; c < k; c++)
-            am_cpu_give1(dx, row + (size_t)c, by * (labels * prob.p[row + (size_t)c] - q.p[row + (size_t)c]));
+            am_cpu_give1(dx, row + (size_t)c,
+                         by * (labels * prob.p[row + (size_t)c] - q.p[row + (size_t)c]));
     }
 }
 
 /* A class is ahead of the label when it is likelier, or as likely and earlier.  A label whose
  * probability is not a number is last: a dead net scores nothing. */
-void am_cpu_score(am_backend *be, int n, int k, int top, am_dev prob, am_dev labels, am_dev loss, am_dev tally)
+void am_cpu_score(am_backend *be, int n, int k, int top, am_dev prob, am_dev labels, am_dev loss,
+                  am_dev tally)
 {
     if (am_cpu_stopped(be) || !am_cpu_labels_ok(be, "score", n, k, labels)) return;
     double lost = 0;
@@ -89,6 +93,7 @@ void am_cpu_labels_mix(am_backend *be, int n, int k, am_dev q, am_dev perm, am_d
     for (int i = 0; i < n; i++) {
         const float l = lam.p[i], *mine = q.p + (size_t)i * (size_t)k;
         const float *other = q.p + (size_t)am_cpu_ints(perm)[i] * (size_t)k;
-        for (int c = 0; c < k; c++) out.p[(size_t)i * (size_t)k + (size_t)c] = l * mine[c] + (1 - l) * other[c];
+        for (int c = 0; c < k; c++)
+            out.p[(size_t)i * (size_t)k + (size_t)c] = l * mine[c] + (1 - l) * other[c];
     }
 }

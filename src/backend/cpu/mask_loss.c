@@ -8,7 +8,8 @@
  * either once over the whole batch, with the mean lambda, or per sample and then averaged. */
 #include "cpu.h"
 
-static double term(int kind, double margin, double lambda, size_t n, const float *m, float weight, float *dm, float beta)
+static double term(int kind, double margin, double lambda, size_t n, const float *m, float weight,
+                   float *dm, float beta)
 {
     const double count = (double)n, mu = am_cpu_sum(n, m) / count, d = (1 - mu) - lambda;
     double value = 0, flat = 0, spread = 0, sparse = 0;     /* flat: the same for all pixels */
@@ -29,22 +30,28 @@ static double term(int kind, double margin, double lambda, size_t n, const float
     }
     for (size_t i = 0; dm && i < n; i++) {
         const double v = (double)m[i], away = v * (v - 1);
-        const double g = flat + spread * (v - mu) + sparse * (away > 0 ? 1 : away < 0 ? -1 : 0) * (2 * v - 1);
+        const double g = flat + spread * (v - mu)
+                         + sparse
+                               * (away > 0   ? 1
+                                  : away < 0 ? -1
+                                             : 0)
+                               * (2 * v - 1);
         const float add = (float)((double)weight * g / count);
         dm[i] = beta == 0 ? add : beta * dm[i] + add;
     }
     return value;
 }
 
-void am_cpu_mask_loss(am_backend *be, int n, int h, int w, int kind, int reduce_batch, float margin, am_dev weight,
-                      am_dev lam, am_dev m, am_dev loss, am_grad dm)
+void am_cpu_mask_loss(am_backend *be, int n, int h, int w, int kind, int reduce_batch, float margin,
+                      am_dev weight, am_dev lam, am_dev m, am_dev loss, am_grad dm)
 {
     if (am_cpu_stopped(be)) return;
     const size_t plane = (size_t)h * (size_t)w;
     double value = 0;
     if (reduce_batch) {
         const double lambda = am_cpu_sum((size_t)n, lam.p) / n;
-        value = term(kind, (double)margin, lambda, (size_t)n * plane, m.p, weight.p[0], dm.d.p, dm.beta);
+        value = term(kind, (double)margin, lambda, (size_t)n * plane, m.p, weight.p[0], dm.d.p,
+                     dm.beta);
     } else
         for (int i = 0; i < n; i++)
             value += term(kind, (double)margin, (double)lam.p[i], plane, m.p + (size_t)i * plane,
@@ -59,7 +66,8 @@ void am_cpu_mask_health(am_backend *be, int n, int h, int w, am_dev lam, am_dev 
     double share = 0, drift = 0, structure = 0, saturated = 0;
     for (int i = 0; i < n; i++) {
         const float *mask = m.p + (size_t)i * plane;
-        const double mean = am_cpu_sum(plane, mask) / (double)plane, d = (1 - mean) - (double)lam.p[i];
+        const double mean = am_cpu_sum(plane, mask) / (double)plane,
+                     d = (1 - mean) - (double)lam.p[i];
         double square = 0, outside = 0;
         for (size_t k = 0; k < plane; k++) {
             square += ((double)mask[k] - mean) * ((double)mask[k] - mean);

@@ -55,11 +55,13 @@ void am_cpu_blend_back(am_backend *be, am_shape s, am_dev x, am_dev perm, am_dev
     const size_t plane = am_cpu_plane(s), step = am_cpu_sample(s);
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int i = 0; i < s.n; i++) {
-        const float *mine = x.p + (size_t)i * step, *other = x.p + (size_t)am_cpu_ints(perm)[i] * step;
+        const float *mine = x.p + (size_t)i * step,
+                    *other = x.p + (size_t)am_cpu_ints(perm)[i] * step;
         const float *g = dy.p + (size_t)i * step;
         for (size_t k = 0; k < plane; k++) {
             float sum = 0;
-            for (size_t at = k; at < (size_t)s.c * plane; at += plane) sum += g[at] * (other[at] - mine[at]);
+            for (size_t at = k; at < (size_t)s.c * plane; at += plane)
+                sum += g[at] * (other[at] - mine[at]);
             am_cpu_give1(dm, (size_t)i * plane + k, sum);
         }
     }
@@ -67,7 +69,8 @@ void am_cpu_blend_back(am_backend *be, am_shape s, am_dev x, am_dev perm, am_dev
 
 void am_cpu_blend_back_x(am_backend *be, am_shape s, am_dev perm, am_dev m, am_dev dy, am_grad dx)
 {
-    if (am_cpu_stopped(be) || !am_is(dx.d) || !am_cpu_perm_ok(be, "blend_back_x", s.n, perm)) return;
+    if (am_cpu_stopped(be) || !am_is(dx.d) || !am_cpu_perm_ok(be, "blend_back_x", s.n, perm))
+        return;
     const size_t plane = am_cpu_plane(s), step = am_cpu_sample(s);
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int i = 0; i < s.n; i++) {
@@ -78,7 +81,8 @@ void am_cpu_blend_back_x(am_backend *be, am_shape s, am_dev perm, am_dev m, am_d
             for (size_t k = 0; k < plane; k++) {
                 const size_t at = (size_t)c * plane + k;
                 float g = (1 - mask[k]) * mine[at];
-                if (borrower < s.n) g += m.p[(size_t)borrower * plane + k] * dy.p[(size_t)borrower * step + at];
+                if (borrower < s.n)
+                    g += m.p[(size_t)borrower * plane + k] * dy.p[(size_t)borrower * step + at];
                 am_cpu_give1(dx, (size_t)i * step + at, g);
             }
     }

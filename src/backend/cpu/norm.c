@@ -25,7 +25,8 @@ static channel pick(am_shape s, int groups, int g, int c)
 {
     const int n = s.n / groups;
     const size_t plane = am_cpu_plane(s);
-    return (channel){plane, am_cpu_sample(s), (size_t)c * plane, g * n, (g + 1) * n, (double)n * (double)plane};
+    return (channel){.plane = plane, .step = am_cpu_sample(s), .at = (size_t)c * plane,
+                     .first = g * n, .last = (g + 1) * n, .count = (double)n * (double)plane};
 }
 
 static void follow(am_dev running, int c, double batch)
@@ -34,17 +35,19 @@ static void follow(am_dev running, int c, double batch)
     running.p[c] = (1 - AM_NORM_MOMENTUM) * running.p[c] + AM_NORM_MOMENTUM * (float)batch;
 }
 
-void am_cpu_norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev x, am_dev scale, am_dev bias,
-                 am_dev residual, am_act act, am_dev y, am_dev saved, am_dev running_mean, am_dev running_variance)
+void am_cpu_norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev x, am_dev scale,
+                 am_dev bias, am_dev residual, am_act act, am_dev y, am_dev saved,
+                 am_dev running_mean, am_dev running_variance)
 {
-    (void)have_stats;               /* conv leaves none here: the judge takes its statistics from x */
+    (void)have_stats; /* conv leaves none here: the judge takes its statistics from x */
     if (am_cpu_stopped(be)) return;
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int c = 0; c < s.c; c++)
         for (int g = 0; g < groups; g++) {
             const channel ch = pick(s, groups, g, c);
             double sum = 0, square = 0;
-            for (int i = ch.first; i < ch.last; i++) sum += am_cpu_sum(ch.plane, x.p + (size_t)i * ch.step + ch.at);
+            for (int i = ch.first; i < ch.last; i++)
+                sum += am_cpu_sum(ch.plane, x.p + (size_t)i * ch.step + ch.at);
             const double exact = sum / ch.count;
             const float mean = (float)exact;
             for (int i = ch.first; i < ch.last; i++)
@@ -55,15 +58,19 @@ void am_cpu_norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev 
             saved.p[g * s.c + c] = mean;
             saved.p[(groups + g) * s.c + c] = inverse;
             follow(running_mean, c, exact);
-            follow(running_variance, c, ch.count > 1 ? variance * ch.count / (ch.count - 1) : variance);
+            follow(running_variance, c,
+                   ch.count > 1 ? variance * ch.count / (ch.count - 1) : variance);
 
-            const float slope = scale.p[c] * inverse, shift = bias.p[c];
+            /* The mean's rounding is taken up by the shift: near a ReLU's corner it would show. */
+            const float slope = scale.p[c] * inverse;
+            const float shift = (float)((double)bias.p[c] - (double)slope * (exact - (double)mean));
             for (int i = ch.first; i < ch.last; i++) {
                 const size_t at = (size_t)i * ch.step + ch.at;
                 const float *from = x.p + at;
                 float *to = y.p + at;
                 if (am_is(residual))
-                    for (size_t k = 0; k < ch.plane; k++) to[k] = slope * (from[k] - mean) + shift + residual.p[at + k];
+                    for (size_t k = 0; k < ch.plane; k++)
+                        to[k] = slope * (from[k] - mean) + shift + residual.p[at + k];
                 else
                     for (size_t k = 0; k < ch.plane; k++) to[k] = slope * (from[k] - mean) + shift;
                 am_cpu_act(act, ch.plane, to);
@@ -71,9 +78,9 @@ void am_cpu_norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev 
         }
 }
 
-void am_cpu_norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev scale, am_act act, am_dev y,
-                      am_dev saved, am_dev dy, am_dev scratch, am_grad dx, am_grad residual, am_grad dscale,
-                      am_grad dbias)
+void am_cpu_norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev scale, am_act act,
+                      am_dev y, am_dev saved, am_dev dy, am_dev scratch, am_grad dx,
+                      am_grad residual, am_grad dscale, am_grad dbias)
 {
     (void)scratch;
     if (am_cpu_stopped(be)) return;
@@ -100,7 +107,8 @@ void am_cpu_norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev s
             all_gu += sum_gu;
             if (!am_is(dx.d) && !am_is(residual.d)) continue;
 
-            const float mean_g = (float)(sum_g / ch.count), pull = (float)(sum_gu / ch.count) * inverse;
+            const float mean_g = (float)(sum_g / ch.count),
+                        pull = (float)(sum_gu / ch.count) * inverse;
             const float slope = scale.p[c] * inverse;
             for (int i = ch.first; i < ch.last; i++)
                 for (size_t from = 0; from < ch.plane; from += SPAN) {
@@ -118,8 +126,8 @@ void am_cpu_norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev s
     }
 }
 
-void am_cpu_norm_fold(am_backend *be, int c, am_dev scale, am_dev bias, am_dev mean, am_dev variance,
-                      am_dev out_scale, am_dev out_shift)
+void am_cpu_norm_fold(am_backend *be, int c, am_dev scale, am_dev bias, am_dev mean,
+                      am_dev variance, am_dev out_scale, am_dev out_shift)
 {
     if (am_cpu_stopped(be)) return;
     for (int i = 0; i < c; i++) {
@@ -129,7 +137,8 @@ void am_cpu_norm_fold(am_backend *be, int c, am_dev scale, am_dev bias, am_dev m
     }
 }
 
-void am_cpu_affine(am_backend *be, am_shape s, am_dev x, am_dev scale, am_dev shift, am_act act, am_dev y)
+void am_cpu_affine(am_backend *be, am_shape s, am_dev x, am_dev scale, am_dev shift, am_act act,
+                   am_dev y)
 {
     if (am_cpu_stopped(be)) return;
     const size_t plane = am_cpu_plane(s), step = am_cpu_sample(s);

@@ -15,7 +15,8 @@ void am_cpu_copy(am_backend *be, size_t n, am_dev x, am_dev y)
     memmove(y.p, x.p, n * sizeof(float));
 }
 
-void am_cpu_sgd(am_backend *be, size_t n, am_dev w, am_dev g, am_dev v, am_dev teacher, am_dev hyper, am_dev guard)
+void am_cpu_sgd(am_backend *be, size_t n, am_dev w, am_dev g, am_dev v, am_dev teacher,
+                am_dev hyper, am_dev guard)
 {
     if (am_cpu_stopped(be)) return;
     if (am_is(guard) && guard.p[0] != 0) {

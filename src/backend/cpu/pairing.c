@@ -9,20 +9,24 @@
  * lambda's channel is constant over pixels, so W z + b is computed once per sample, and each side
  * adds its multiple of W's last column.
  *
- * normalise: q and k are divided by their root mean square over depth, which bounds the scores by
- * sqrt(depth).  bound: A v is squeezed to bound * tanh(A v / bound). */
+ * normalise: each of the depth numbers of q, and of k, is brought to mean 0 and variance 1 over the
+ * sample's pixels.  What all pixels share cannot tell them apart in a softmax, and drowns what can;
+ * without it attention starts out even, a saddle that a short run does not leave.  bound: A v is squeezed to bound * tanh(A v / bound). */
 #include "pairing.h"
 
 size_t am_paired_place(const am_pairing *p, int n, float *saved, am_paired *s)
 {
-    const size_t pixels = am_paired_pixels(p), rows = (size_t)n * pixels, deep = rows * (size_t)p->depth;
-    const size_t size[] = {deep, rows, deep, deep, rows, rows, rows, rows * pixels, rows, (size_t)n};
-    float **place[] = {&s->shared, &s->shared_value, &s->q, &s->k, &s->v, &s->q_length, &s->k_length, &s->a,
-                       &s->logit, &s->entropy};
+    const size_t pixels = am_paired_pixels(p), rows = (size_t)n * pixels,
+                 deep = rows * (size_t)p->depth;
+    const struct { float **to; size_t size; } part[] = {
+        {&s->shared, deep}, {&s->shared_value, rows}, {&s->q, deep}, {&s->k, deep}, {&s->v, rows},
+        {&s->q_length, (size_t)n * (size_t)p->depth}, {&s->k_length, (size_t)n * (size_t)p->depth}, {&s->a, rows * pixels}, {&s->logit, rows},
+        {&s->entropy, (size_t)n},
+    };
     size_t at = 0;
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
-        *place[i] = saved ? saved + at : NULL;
-        at += (size[i] + 15) / 16 * 16;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        *part[i].to = saved ? saved + at : NULL;
+        at += (part[i].size + 15) / 16 * 16;
     }
     return at;
 }
@@ -34,19 +38,22 @@ size_t am_cpu_pairing_saved(am_backend *be, const am_pairing *p, int n)
     return am_paired_place(p, n, NULL, &unused);
 }
 
-static void project(const am_pairing *p, const float *z, const am_pairing_weights *w, float *deep, float *value)
+static void project(const am_pairing *p, const float *z, const am_pairing_weights *w, float *deep,
+                    float *value)
 {
     const int pixels = p->h * p->w, row = p->c + p->lambda_concat;
-    am_columns_product(p->depth, pixels, p->c, w->query.p, (size_t)row, 1, z, (size_t)pixels, deep, (size_t)pixels);
-    am_columns_product(1, pixels, p->c, w->value.p, (size_t)row, 1, z, (size_t)pixels, value, (size_t)pixels);
+    am_columns_product(p->depth, pixels, p->c, w->query.p, (size_t)row, 1, z, (size_t)pixels, deep,
+                       (size_t)pixels);
+    am_columns_product(1, pixels, p->c, w->value.p, (size_t)row, 1, z, (size_t)pixels, value,
+                       (size_t)pixels);
     for (int d = 0; d < p->depth; d++)
         for (int i = 0; i < pixels; i++) deep[d * pixels + i] += w->query_bias.p[d];
     for (int i = 0; i < pixels; i++) value[i] += w->value_bias.p[0];
 }
 
 /* One side: the shared projection plus `weight` in lambda's channel, normalised where asked. */
-static void side(const am_pairing *p, const float *shared, float weight, const am_pairing_weights *w, float *to,
-                 float *length)
+static void side(const am_pairing *p, const float *shared, float weight,
+                 const am_pairing_weights *w, float *to, float *length)
 {
     const int pixels = p->h * p->w, row = p->c + p->lambda_concat;
     for (int d = 0; d < p->depth; d++) {
@@ -54,12 +61,14 @@ static void side(const am_pairing *p, const float *shared, float weight, const a
         for (int i = 0; i < pixels; i++) to[d * pixels + i] = shared[d * pixels + i] + add;
     }
     if (!p->normalise) return;
-    for (int i = 0; i < pixels; i++) length[i] = 0;
-    for (int d = 0; d < p->depth; d++)
-        for (int i = 0; i < pixels; i++) length[i] += to[d * pixels + i] * to[d * pixels + i];
-    for (int i = 0; i < pixels; i++) length[i] = 1 / sqrtf(length[i] / (float)p->depth + AM_PAIRING_EPS);
-    for (int d = 0; d < p->depth; d++)
-        for (int i = 0; i < pixels; i++) to[d * pixels + i] *= length[i];
+    for (int d = 0; d < p->depth; d++, to += pixels) {
+        float mean = 0, square = 0;
+        for (int i = 0; i < pixels; i++) mean += to[i];
+        mean /= (float)pixels;
+        for (int i = 0; i < pixels; i++) square += (to[i] - mean) * (to[i] - mean);
+        length[d] = 1 / sqrtf(square / (float)pixels + AM_PAIRING_EPS);
+        for (int i = 0; i < pixels; i++) to[i] = (to[i] - mean) * length[d];
+    }
 }
 
 /* Softmax of one row of scores in place; returns its entropy. */
@@ -76,16 +85,18 @@ static double attend(int n, float scale, float *row)
     return entropy;
 }
 
-static void pair(const am_pairing *p, const am_paired *s, int i, int j, float lambda, const am_pairing_weights *w,
-                 float *mask)
+static void pair(const am_pairing *p, const am_paired *s, int i, int j, float lambda,
+                 const am_pairing_weights *w, float *mask)
 {
-    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth, at = (size_t)i * pixels;
+    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth,
+                 at = (size_t)i * pixels;
     const int n = (int)pixels, row = p->c + p->lambda_concat;
     float *q = s->q + (size_t)i * deep, *k = s->k + (size_t)i * deep, *v = s->v + at;
-    side(p, s->shared + (size_t)i * deep, lambda, w, q, s->q_length + at);
-    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, k, s->k_length + at);
+    side(p, s->shared + (size_t)i * deep, lambda, w, q, s->q_length + (size_t)i * (size_t)p->depth);
+    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, k, s->k_length + (size_t)i * (size_t)p->depth);
     for (int x = 0; x < n; x++)
-        v[x] = s->shared_value[(size_t)j * pixels + (size_t)x] + (p->lambda_concat ? (1 - lambda) * w->value.p[row - 1] : 0);
+        v[x] = s->shared_value[(size_t)j * pixels + (size_t)x]
+               + (p->lambda_concat ? (1 - lambda) * w->value.p[row - 1] : 0);
 
     float *a = s->a + at * pixels, *logit = s->logit + at;
     double entropy = 0;
@@ -103,7 +114,8 @@ void am_cpu_pairing(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev
                     const am_pairing_weights *w, am_dev saved, am_dev mask, am_dev health)
 {
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pairing", n, perm)) return;
-    const size_t pixels = am_paired_pixels(p), step = am_cpu_sample((am_shape){n, p->c, p->h, p->w});
+    const size_t pixels = am_paired_pixels(p),
+                 step = am_cpu_sample((am_shape){n, p->c, p->h, p->w});
     const size_t plane = pixels * (size_t)p->scale * (size_t)p->scale;
     am_paired s;
     am_paired_place(p, n, saved.p, &s);

@@ -8,7 +8,7 @@ typedef struct am_paired {
     float *shared;              /* [depth][P]  query conv of z, without lambda's channel */
     float *shared_value;        /* [P] */
     float *q, *k, *v;           /* [depth][P], [depth][P], [P] */
-    float *q_length, *k_length; /* [P]  1 / root mean square over depth, where normalised */
+    float *q_length, *k_length; /* [depth]  1 / deviation over the pixels, where normalised */
     float *a;                   /* [P][P]  attention */
     float *logit;               /* [P]  bounded */
     float *entropy;             /* [1] */

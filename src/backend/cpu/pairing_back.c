@@ -4,7 +4,8 @@
  * bounded, and r = A v:
  *   dv = A' g        dS = A * g (v' - r)        (the softmax's own path is the -r)
  *   dq = k dS' / sqrt(depth)        dk = q dS / sqrt(depth)
- * and through the normalisation q = q0 * l, l = 1 / rms(q0):  dq0 = l (dq - q mean_d(q dq)).
+ * and through the normalisation q = (q0 - mean q0) l, l = 1 / deviation(q0), over the pixels:
+ *   dq0 = l (dq - mean dq - q mean(q dq))
  *   dW = sum dq [z_i; lambda]' + dk [z_j; 1 - lambda]'        db = sum dq + dk
  *   du = sum dv [z_j; 1 - lambda]                             dc = sum dv
  *
@@ -13,7 +14,9 @@
 #include "conv.h"
 #include <string.h>
 
-typedef struct back { float *dq, *dk, *dv, *ds, *dl; } back;    /* ds [P][P] and dl [P] for each thread */
+typedef struct back {
+    float *dq, *dk, *dv, *ds, *dl;
+} back; /* ds [P][P] and dl [P] for each thread */
 
 static size_t place(const am_backend *be, const am_pairing *p, int n, float *scratch, back *b)
 {
@@ -38,21 +41,26 @@ size_t am_cpu_pairing_scratch(am_backend *be, const am_pairing *p, int n)
 static void lengths_back(const am_pairing *p, const float *q, const float *length, float *dq)
 {
     const int pixels = p->h * p->w;
-    for (int i = 0; i < pixels; i++) {
-        float along = 0;
-        for (int d = 0; d < p->depth; d++) along += q[d * pixels + i] * dq[d * pixels + i];
-        along /= (float)p->depth;
-        for (int d = 0; d < p->depth; d++)
-            dq[d * pixels + i] = length[i] * (dq[d * pixels + i] - q[d * pixels + i] * along);
+    for (int d = 0; d < p->depth; d++, q += pixels, dq += pixels) {
+        float mean = 0, along = 0;
+        for (int i = 0; i < pixels; i++) {
+            mean += dq[i];
+            along += q[i] * dq[i];
+        }
+        mean /= (float)pixels;
+        along /= (float)pixels;
+        for (int i = 0; i < pixels; i++) dq[i] = length[d] * (dq[i] - mean - q[i] * along);
     }
 }
 
-static void pair_back(const am_pairing *p, const am_paired *s, const back *b, int i, const float *mask,
-                      const float *dmask, float *ds, float *dl)
+static void pair_back(const am_pairing *p, const am_paired *s, const back *b, int i,
+                      const float *mask, const float *dmask, float *ds, float *dl)
 {
-    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth, at = (size_t)i * pixels;
+    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth,
+                 at = (size_t)i * pixels;
     const int n = (int)pixels;
-    const float *q = s->q + (size_t)i * deep, *k = s->k + (size_t)i * deep, *v = s->v + at, *logit = s->logit + at;
+    const float *q = s->q + (size_t)i * deep, *k = s->k + (size_t)i * deep, *v = s->v + at,
+                *logit = s->logit + at;
     float *dq = b->dq + (size_t)i * deep, *dk = b->dk + (size_t)i * deep, *dv = b->dv + at;
 
     memset(dl, 0, pixels * sizeof *dl);
@@ -76,24 +84,33 @@ static void pair_back(const am_pairing *p, const am_paired *s, const back *b, in
         }
     am_columns_product(p->depth, n, n, k, pixels, 1, ds, pixels, dq, pixels);
     if (!p->normalise) return;
-    lengths_back(p, q, s->q_length + at, dq);
-    lengths_back(p, k, s->k_length + at, dk);
+    lengths_back(p, q, s->q_length + (size_t)i * (size_t)p->depth, dq);
+    lengths_back(p, k, s->k_length + (size_t)i * (size_t)p->depth, dk);
 }
 
 /* Rows first <= row < last of dW over the whole batch, or of du, whose one row hangs on v alone. */
-typedef struct pairs { const am_pairing *p; int n; const float *z; size_t step; const int *perm; const float *lam; } pairs;
+typedef struct pairs {
+    const am_pairing *p;
+    int n;
+    const float *z;
+    size_t step;
+    const int *perm;
+    const float *lam;
+} pairs;
 
-static void add_rows(const am_backend *be, const pairs *t, int first, int last, int rows, const float *dq,
-                     const float *dk, float *dw, float *bias)
+static void add_rows(const am_backend *be, const pairs *t, int first, int last, int rows,
+                     const float *dq, const float *dk, float *dw, float *bias)
 {
     const size_t pixels = am_paired_pixels(t->p), width = (size_t)(t->p->c + t->p->lambda_concat);
     for (int i = 0; i < t->n; i++) {
         const float *zi = t->z + (size_t)i * t->step, *zj = t->z + (size_t)t->perm[i] * t->step;
-        const float *from[2] = {dq ? dq + (size_t)i * (size_t)rows * pixels : NULL, dk + (size_t)i * (size_t)rows * pixels};
+        const float *from[2] = {dq ? dq + (size_t)i * (size_t)rows * pixels : NULL,
+                                dk + (size_t)i * (size_t)rows * pixels};
         for (int half = 0; half < 2; half++) {
             if (!from[half]) continue;
-            if (dw) am_rows_product(am_cpu_of(be)->kernels, first, last, t->p->c, (int)pixels, from[half], pixels,
-                                    half ? zj : zi, pixels, 1, dw, width);
+            if (dw)
+                am_rows_product(am_cpu_of(be)->kernels, first, last, t->p->c, (int)pixels,
+                                from[half], pixels, half ? zj : zi, pixels, 1, dw, width);
             for (int r = first; r < last; r++) {
                 const float sum = (float)am_cpu_sum(pixels, from[half] + (size_t)r * pixels);
                 if (bias) bias[r] += sum;
@@ -110,9 +127,9 @@ static float *begin(am_grad g, size_t n)
     return g.d.p;
 }
 
-void am_cpu_pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev perm, am_dev lam,
-                         const am_pairing_weights *w, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
-                         const am_pairing_grads *to)
+void am_cpu_pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev perm,
+                         am_dev lam, const am_pairing_weights *w, am_dev saved, am_dev mask,
+                         am_dev dmask, am_dev scratch, const am_pairing_grads *to)
 {
     (void)w;
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pairing_back", n, perm)) return;
@@ -128,12 +145,15 @@ void am_cpu_pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, a
         pair_back(p, &s, &b, i, mask.p + (size_t)i * plane, dmask.p + (size_t)i * plane,
                   b.ds + thread * pixels * pixels, b.dl + thread * pixels);
     }
-    const pairs t = {p, n, z.p, am_cpu_sample((am_shape){n, p->c, p->h, p->w}), am_cpu_ints(perm), lam.p};
-    float *dw = begin(to->query, (size_t)p->depth * width), *db = begin(to->query_bias, (size_t)p->depth);
+    const pairs t = {
+        p, n, z.p, am_cpu_sample((am_shape){n, p->c, p->h, p->w}), am_cpu_ints(perm), lam.p};
+    float *dw = begin(to->query, (size_t)p->depth * width),
+          *db = begin(to->query_bias, (size_t)p->depth);
     float *du = begin(to->value, width), *dc = begin(to->value_bias, 1);
     const int parts = be->threads;
 #pragma omp parallel for num_threads(parts) schedule(static)
     for (int i = 0; i < parts; i++)
-        add_rows(be, &t, p->depth * i / parts, p->depth * (i + 1) / parts, p->depth, b.dq, b.dk, dw, db);
+        add_rows(be, &t, p->depth * i / parts, p->depth * (i + 1) / parts, p->depth, b.dq, b.dk, dw,
+                 db);
     add_rows(be, &t, 0, 1, 1, NULL, b.dv, du, dc);
 }

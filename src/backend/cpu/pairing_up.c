@@ -16,9 +16,12 @@ void am_mask_up(const am_pairing *p, const float *l, float *m)
 {
     for (int y = 0; y < p->scale * p->h; y++)
         for (int x = 0; x < p->scale * p->w; x++) {
-            const reach v = reach_of(y, p->scale, p->h, p->bilinear), u = reach_of(x, p->scale, p->w, p->bilinear);
-            const float top = (1 - u.far) * l[v.low * p->w + u.low] + u.far * l[v.low * p->w + u.high];
-            const float bottom = (1 - u.far) * l[v.high * p->w + u.low] + u.far * l[v.high * p->w + u.high];
+            const reach v = reach_of(y, p->scale, p->h, p->bilinear),
+                        u = reach_of(x, p->scale, p->w, p->bilinear);
+            const float top =
+                (1 - u.far) * l[v.low * p->w + u.low] + u.far * l[v.low * p->w + u.high];
+            const float bottom =
+                (1 - u.far) * l[v.high * p->w + u.low] + u.far * l[v.high * p->w + u.high];
             *m++ = 1 / (1 + expf(-((1 - v.far) * top + v.far * bottom)));
         }
 }
@@ -27,7 +30,8 @@ void am_mask_up_back(const am_pairing *p, const float *m, const float *dm, float
 {
     for (int y = 0; y < p->scale * p->h; y++)
         for (int x = 0; x < p->scale * p->w; x++, m++, dm++) {
-            const reach v = reach_of(y, p->scale, p->h, p->bilinear), u = reach_of(x, p->scale, p->w, p->bilinear);
+            const reach v = reach_of(y, p->scale, p->h, p->bilinear),
+                        u = reach_of(x, p->scale, p->w, p->bilinear);
             const float g = *dm * *m * (1 - *m);
             dl[v.low * p->w + u.low] += (1 - v.far) * (1 - u.far) * g;
             dl[v.low * p->w + u.high] += (1 - v.far) * u.far * g;

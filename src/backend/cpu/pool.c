@@ -6,7 +6,8 @@
 #include "cpu.h"
 #include <string.h>
 
-void am_cpu_maxpool(am_backend *be, am_shape xs, am_shape ys, am_pool p, am_dev x, am_dev y, am_dev index)
+void am_cpu_maxpool(am_backend *be, am_shape xs, am_shape ys, am_pool p, am_dev x, am_dev y,
+                    am_dev index)
 {
     if (am_cpu_stopped(be)) return;
     const size_t x_plane = am_cpu_plane(xs), y_plane = am_cpu_plane(ys);
@@ -40,7 +41,8 @@ static void scale_plane(float *d, size_t n, float beta)
     else if (beta != 1) for (size_t i = 0; i < n; i++) d[i] *= beta;
 }
 
-void am_cpu_maxpool_back(am_backend *be, am_shape xs, am_shape ys, am_pool p, am_dev index, am_dev dy, am_grad dx)
+void am_cpu_maxpool_back(am_backend *be, am_shape xs, am_shape ys, am_pool p, am_dev index,
+                         am_dev dy, am_grad dx)
 {
     (void)p;
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
@@ -64,7 +66,8 @@ void am_cpu_avgpool(am_backend *be, am_shape s, am_dev x, am_dev y)
     const size_t plane = am_cpu_plane(s);
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int i = 0; i < s.n * s.c; i++)
-        y.p[i] = (float)(am_cpu_sum(plane, x.p + (size_t)(i / s.c) * am_cpu_sample(s) + (size_t)(i % s.c) * plane)
+        y.p[i] = (float)(am_cpu_sum(plane, x.p + (size_t)(i / s.c) * am_cpu_sample(s)
+                                               + (size_t)(i % s.c) * plane)
                          / (double)plane);
 }
 

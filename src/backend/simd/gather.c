@@ -7,10 +7,12 @@
  *
  * The gradient of the input of a convolution with stride s falls into s * s phases: the input
  * pixels y = s * j + p see just the taps k = k0 + s * t with k0 = (p + pad) mod s, on the output
- * rows j + (p + pad - k0) / s - t.  So a phase is a gather of its own with fewer taps, every input
+ * rows j + (p + pad - k0) / s - t; counted backwards these rise like the forward ones.  So a phase is a gather of its own with fewer taps, every input
  * pixel is written once, and nothing is scattered. */
 #include "simd.h"
 #include "vec.h"
+
+enum { SPOTS = 96 };            /* result pixels of a piece of work, at most */
 
 /* A set of pixels: an activation as the gather sees it. */
 typedef struct pixels {
@@ -25,7 +27,7 @@ typedef struct gather {
     pixels from, to;
     int n, groups;
     int grid_h, grid_w;         /* result pixels of a sample */
-    int step, turn;             /* source row = step * j + start_y + turn * tap */
+    int step;                   /* source row = step * j + start_y + tap */
     int start_y, start_x, taps_y, taps_x;
     int to_step, to_y, to_x;    /* result row = to_step * j + to_y */
     const void *x;
@@ -47,7 +49,7 @@ static int gather_depth(const gather *g) { return g->taps_y * g->taps_x * g->c; 
 /* Pixels of a piece of work: A within half the second cache. */
 static int gather_run(int depth)
 {
-    return am_simd_max(am_simd_min(49152 / am_simd_max(depth, 1), 96), 24) / ROWS * ROWS;
+    return am_simd_max(am_simd_min(49152 / am_simd_max(depth, 1), SPOTS), 24) / ROWS * ROWS;
 }
 
 static void gather_share(gather *g)
@@ -63,7 +65,7 @@ static gather gather_forward(const am_conv *k, int n, int groups)
     const conv_plan *p = conv_plan_of(k);
     gather g = {.blocks = p->blocks, .c = p->c, .f = p->f, .columns = am_simd_up(p->f, W),
                 .from = pixels_of(conv_in(k, n)), .to = pixels_of(conv_out(k, n)), .n = n, .groups = groups,
-                .grid_h = k->oh, .grid_w = k->ow, .step = k->stride, .turn = 1, .start_y = -k->pad,
+                .grid_h = k->oh, .grid_w = k->ow, .step = k->stride, .start_y = -k->pad,
                 .start_x = -k->pad, .taps_y = k->size, .taps_x = k->size, .to_step = 1};
     gather_share(&g);
     return g;
@@ -82,11 +84,37 @@ static gather gather_back(const am_conv *k, int n, int py, int px)
     gather g = {.blocks = p->blocks, .c = p->f, .f = p->c, .columns = am_simd_up(p->c, W),
                 .from = pixels_of(conv_out(k, n)), .to = pixels_of(conv_in(k, n)), .n = n, .groups = 1,
                 .grid_h = (k->h - py + k->stride - 1) / k->stride, .grid_w = (k->w - px + k->stride - 1) / k->stride,
-                .step = 1, .turn = -1, .start_y = (py + k->pad) / k->stride, .start_x = (px + k->pad) / k->stride,
-                .taps_y = phase_taps(k, py), .taps_x = phase_taps(k, px),
+                .step = 1, .taps_y = phase_taps(k, py), .taps_x = phase_taps(k, px),
                 .to_step = k->stride, .to_y = py, .to_x = px};
+    g.start_y = (py + k->pad) / k->stride - (g.taps_y - 1);
+    g.start_x = (px + k->pad) / k->stride - (g.taps_x - 1);
     gather_share(&g);
     return g;
+}
+
+/* ---- the result pixels of a piece of work ---- */
+
+typedef struct spot {
+    int y, x;                   /* the source pixel under the first tap */
+    size_t source, to;          /* where the sample begins in the source; where the result goes */
+} spot;
+
+/* `count` result pixels from `first`, counted through all samples. */
+static void gather_spots(const gather *g, int first, int count, spot *to)
+{
+    int plane = g->grid_h * g->grid_w, sample = first / plane, j = first % plane / g->grid_w, i = first % g->grid_w;
+    for (int r = 0; r < count; r++, to++) {
+        int y = j * g->to_step + g->to_y, x = i * g->to_step + g->to_x;
+        to->y = g->step * j + g->start_y;
+        to->x = g->step * i + g->start_x;
+        to->source = (size_t)sample * g->from.sample;
+        to->to = (size_t)sample * g->to.sample + (size_t)(y * g->to.w + x) * (size_t)g->to.pixel;
+        if (++i < g->grid_w) continue;
+        i = 0;
+        if (++j < g->grid_h) continue;
+        j = 0;
+        sample++;
+    }
 }
 
 /* ---- A ---- */
@@ -94,68 +122,72 @@ static gather gather_back(const am_conv *k, int n, int py, int px)
 /* `count` numbers of the source from `at` on, as floats. */
 INLINE void gather_copy(const gather *g, size_t at, int count, float *to)
 {
-    if (g->from.one) memcpy(to, (const float *)g->x + at, (size_t)count * sizeof *to);
-    else {
-        const elem *from = (const elem *)g->x + at;
-        for (int i = 0; i < count; i++) to[i] = get(from[i]);
+    if (g->from.one) {
+        memcpy(to, (const float *)g->x + at, (size_t)count * sizeof *to);
+        return;
     }
+    const elem *from = (const elem *)g->x + at;
+    int i = 0;
+    for (; i + W <= count; i += W) store(to + i, load_elems(from + i));
+    for (; i + 4 <= count; i += 4) UNROLL for (int l = 0; l < 4; l++) to[i + l] = get(from[i + l]);
+    for (; i < count; i++) to[i] = get(from[i]);
 }
 
-/* The row of A for one result pixel and one block: the taps in the window, c channels each. */
-static void gather_row(const gather *g, int sample, int j, int i, int block, float *to)
+INLINE void gather_clear(float *to, int count)
+{
+    for (int i = 0; i < count; i++) to[i] = 0;
+}
+
+/* One line of the window: taps from .. to-1 of row y of the source, c channels each; returns what follows in A. */
+static float *gather_line(const gather *g, const spot *p, int y, int first, int last, int block, float *a)
 {
     const pixels *s = &g->from;
-    int x0 = g->step * i + g->start_x, c = g->c;
-    int real = s->one ? am_simd_min(s->channels - block * c, c) : c;
-    for (int ty = 0; ty < g->taps_y; ty++) {
-        int y = g->step * j + g->start_y + g->turn * ty;
-        if (y < 0 || y >= s->h) {
-            memset(to, 0, (size_t)(g->taps_x * c) * sizeof *to);
-            to += g->taps_x * c;
-            continue;
-        }
-        size_t line = (size_t)sample * s->sample + (size_t)y * (size_t)s->w * (size_t)s->pixel + (size_t)(block * c);
-        if (g->turn == 1 && s->pixel == c && real == c && x0 >= 0 && x0 + g->taps_x <= s->w) {
-            gather_copy(g, line + (size_t)(x0 * c), g->taps_x * c, to);
-            to += g->taps_x * c;
-            continue;
-        }
-        for (int tx = 0; tx < g->taps_x; tx++, to += c) {
-            int x = x0 + g->turn * tx;
-            if (x < 0 || x >= s->w) {
-                memset(to, 0, (size_t)c * sizeof *to);
-                continue;
-            }
-            gather_copy(g, line + (size_t)(x * s->pixel), real, to);
-            for (int r = real; r < c; r++) to[r] = 0;
-        }
+    const int c = g->c, real = s->one ? am_simd_min(s->channels - block * c, c) : c;
+    if (y < 0 || y >= s->h) {
+        gather_clear(a, (last - first) * c);
+        return a + (last - first) * c;
     }
+    size_t line = p->source + (size_t)y * (size_t)s->w * (size_t)s->pixel + (size_t)(block * c);
+    if (s->pixel == c && real == c && p->x + first >= 0 && p->x + last <= s->w) {
+        gather_copy(g, line + (size_t)((p->x + first) * c), (last - first) * c, a);
+        return a + (last - first) * c;
+    }
+    for (int tap = first; tap < last; tap++, a += c) {
+        int x = p->x + tap;
+        if (x < 0 || x >= s->w) {
+            gather_clear(a, c);
+            continue;
+        }
+        gather_copy(g, line + (size_t)(x * s->pixel), real, a);
+        gather_clear(a + real, c - real);
+    }
+    return a;
 }
 
-static void gather_rows(const gather *g, int first, int count, int block, float *a)
+/* Rows of A: all taps of one block.  Where the window lies inside the map and a pixel is the block,
+ * a line of it is one straight copy. */
+static void gather_rows(const gather *g, const spot *p, int count, int block, float *a)
 {
-    int plane = g->grid_h * g->grid_w, depth = gather_depth(g);
-    for (int r = 0; r < count; r++, a += depth) {
-        int sample = (first + r) / plane, pixel = (first + r) % plane;
-        gather_row(g, sample, pixel / g->grid_w, pixel % g->grid_w, block, a);
+    const pixels *s = &g->from;
+    const int straight = s->pixel == g->c && !s->one, line = g->taps_x * g->c;
+    const size_t down = (size_t)(s->w * s->pixel);
+    for (int r = 0; r < count; r++, p++) {
+        if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h && p->x + g->taps_x <= s->w) {
+            size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
+            for (int ty = 0; ty < g->taps_y; ty++, at += down, a += line) gather_copy(g, at, line, a);
+            continue;
+        }
+        for (int ty = 0; ty < g->taps_y; ty++) a = gather_line(g, p, p->y + ty, 0, g->taps_x, block, a);
     }
 }
 
 /* ---- results ---- */
 
-static size_t gather_place(const gather *g, int at)
-{
-    int plane = g->grid_h * g->grid_w, sample = at / plane, pixel = at % plane;
-    int y = pixel / g->grid_w * g->to_step + g->to_y, x = pixel % g->grid_w * g->to_step + g->to_x;
-    return (size_t)sample * g->to.sample + (size_t)(y * g->to.w + x) * (size_t)g->to.pixel;
-}
-
 /* A pixel whose channels are not whole vectors, or one that is a row. */
 static void gather_store_slowly(const gather *g, const float *c, size_t at)
 {
     const finish *e = &g->finish;
-    int count = g->to.pixel;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < g->to.pixel; i++) {
         float v = i < g->to.channels ? c[i] : 0;
         if (e->scale) v *= e->scale[i];
         if (e->shift) v += e->shift[i];
@@ -169,25 +201,31 @@ static void gather_store_slowly(const gather *g, const float *c, size_t at)
     }
 }
 
-static void gather_store(const gather *g, int first, int count, const float *c, float *sums)
+static void gather_store(const gather *g, const spot *p, int count, const float *c, float *sums)
 {
     const finish *e = &g->finish;
     int width = g->blocks * g->columns;
-    if (sums) memset(sums, 0, 2 * (size_t)g->to.pixel * sizeof *sums);
-    for (int r = 0; r < count; r++, c += width) {
-        size_t at = gather_place(g, first + r);
-        if (g->to.one || g->to.pixel % W) {
-            gather_store_slowly(g, c, at);
-            continue;
-        }
-        for (int i = 0; i < g->to.pixel; i += W) {
-            size_t o = at + (size_t)i;
-            vec v = finish_vector(e, load(c + i), i, e->residual ? e->residual + o : NULL);
+    if (g->to.pixel == 4 && !g->to.one && finish_is_plain(e) && !sums) {
+        for (int r = 0; r < count; r++)
+            for (int i = 0; i < 4; i++) ((elem *)g->y)[p[r].to + (size_t)i] = put(c[r * width + i]);
+        return;
+    }
+    if (g->to.one || g->to.pixel % W) {
+        for (int r = 0; r < count; r++) gather_store_slowly(g, c + r * width, p[r].to);
+        return;
+    }
+    for (int i = 0; i < g->to.pixel; i += W) {
+        vec sum = all(0), square = all(0);
+        for (int r = 0; r < count; r++) {
+            size_t o = p[r].to + (size_t)i;
+            vec v = finish_vector(e, load(c + r * width + i), i, e->residual ? e->residual + o : NULL);
             store_elems((elem *)g->y + o, v);
-            if (!sums) continue;
-            store(sums + i, load(sums + i) + v);
-            store(sums + g->to.pixel + i, load(sums + g->to.pixel + i) + v * v);
+            sum += v;
+            square += v * v;
         }
+        if (!sums) continue;
+        store(sums + i, sum);
+        store(sums + g->to.pixel + i, square);
     }
 }
 
@@ -205,6 +243,8 @@ static void gather_item(const void *arg, int item, int worker)
     int first = group * per_group + run * g->run, count = am_simd_min(per_group - run * g->run, g->run);
     int depth = gather_depth(g), width = g->blocks * g->columns, in_place = gather_in_place(g);
     float *c = g->room + (size_t)worker * g->worker_room, *a = c + (size_t)(g->run * width);
+    spot spots[SPOTS];
+    gather_spots(g, first, count, spots);
     for (int b = 0; b < g->blocks && depth; b++) {
         matrices product = {.m = count, .n = g->columns, .k = depth, .a = a, .stride_i = (size_t)depth, .stride_k = 1,
                             .b = g->weights + (size_t)b * (size_t)depth * (size_t)g->columns,
@@ -213,12 +253,12 @@ static void gather_item(const void *arg, int item, int worker)
             product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
             product.stride_i = (size_t)g->from.pixel;
         } else {
-            gather_rows(g, first, count, b, a);
+            gather_rows(g, spots, count, b, a);
         }
         gemm(&product);
     }
     if (!depth) memset(c, 0, (size_t)(count * width) * sizeof *c);
-    gather_store(g, first, count, c, g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->to.pixel : NULL);
+    gather_store(g, spots, count, c, g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->to.pixel : NULL);
 }
 
 static void gather_go(am_team *team, const gather *g)
@@ -256,8 +296,8 @@ static void gather_prepare_item(const void *arg, int item, int worker)
     int depth = s->taps_y * s->taps_x * c, block = item / depth, row = item % depth;
     int tap = row / c, source = block * c + row % c, ty = tap / s->taps_x, tx = tap % s->taps_x;
     if (s->back) {
-        ty = phase_first(k, s->py) + k->stride * ty;
-        tx = phase_first(k, s->px) + k->stride * tx;
+        ty = phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty);
+        tx = phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx);
     }
     float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns;
     for (int i = 0; i < columns; i++) {

@@ -8,6 +8,8 @@
 #include "simd.h"
 #include "vec.h"
 
+enum { GRAD_SPOTS = 192 };
+
 typedef struct gather_grad {
     gather g;
     const am_conv *conv;
@@ -24,13 +26,13 @@ static gather_grad gather_grad_make(const am_conv *k, int n)
     gather_grad s = {.g = gather_forward(k, n, 1), .conv = k};
     const gather *g = &s.g;
     int taps = g->taps_y * g->taps_x, pixels = n * g->grid_h * g->grid_w;
-    s.bundle = am_simd_min(am_simd_max(64 / g->c, 1), taps);
+    s.bundle = am_simd_min(am_simd_max(64 / g->c, g->taps_x), taps);    /* a line of the window at least */
     s.bundles = (taps + s.bundle - 1) / s.bundle;
-    s.run = am_simd_min(96, pixels);
+    s.run = am_simd_min(GRAD_SPOTS, pixels);
     s.part_room = (size_t)g->blocks * (size_t)taps * (size_t)g->c * (size_t)g->columns;
     s.parts = am_simd_min((int)am_simd_max((int)((4 << 20) / s.part_room), 2), 16);
     s.parts = am_simd_min(s.parts, (pixels + s.run - 1) / s.run);
-    s.worker_room = (size_t)s.run * (size_t)(s.bundle * g->c + g->blocks * g->columns) + 32;
+    s.worker_room = (size_t)s.run * (size_t)(apart(s.bundle * g->c) + apart(g->blocks * g->columns)) + 32;
     return s;
 }
 
@@ -39,45 +41,47 @@ static size_t gather_grad_room(const gather_grad *s, int threads)
     return s->part_room * (size_t)s->parts + s->worker_room * (size_t)threads;
 }
 
-/* dy of pixels first .. first+count-1 as a matrix of rows of blocks * columns; where it lies so already, there. */
-static const float *gather_grad_rows(const gather_grad *s, int first, int count, float *to, size_t *stride)
+/* dy of some pixels as a matrix of rows of blocks * columns; where it lies so already, there. */
+static const float *gather_grad_rows(const gather_grad *s, const spot *p, int count, float *to, size_t *stride)
 {
-    const pixels *d = &s->g.to;
     const gather *g = &s->g;
-    if (sizeof(elem) == sizeof(float) && !d->one && d->pixel == g->blocks * g->columns && d->pixel >= 16) {
-        *stride = (size_t)d->pixel;
-        return (const float *)s->dy + (size_t)first * (size_t)d->pixel;
+    const pixels *d = &g->to;
+    const int width = g->blocks * g->columns;
+    const int whole = !d->one && d->pixel == width && width % W == 0;
+    if (sizeof(elem) == sizeof(float) && whole && apart(width) == width) {
+        *stride = (size_t)width;
+        return (const float *)s->dy + p->to;
     }
-    int plane = g->grid_h * g->grid_w, width = g->blocks * g->columns;
-    *stride = (size_t)width;
-    for (int r = 0; r < count; r++) {
-        size_t at = (size_t)((first + r) / plane) * d->sample + (size_t)((first + r) % plane) * (size_t)d->pixel;
-        for (int i = 0; i < width; i++) {
-            float v = 0;
-            if (i < d->channels) v = d->one ? ((const float *)s->dy)[at + (size_t)i] : get(((const elem *)s->dy)[at + (size_t)i]);
-            to[(size_t)(r * width + i)] = v;
+    *stride = (size_t)apart(width);
+    const float *start = to;
+    for (int r = 0; r < count; r++, p++, to += *stride) {
+        if (whole) for (int i = 0; i < width; i += W) store(to + i, load_elems((const elem *)s->dy + p->to + i));
+        for (int i = 0; i < width && !whole; i++) {
+            size_t at = p->to + (size_t)i;
+            if (i >= d->channels) to[i] = 0;
+            else to[i] = d->one ? ((const float *)s->dy)[at] : get(((const elem *)s->dy)[at]);
         }
     }
-    return to;
+    return start;
 }
 
-/* A of the taps from `first_tap` on. */
-static void gather_grad_bundle(const gather_grad *s, int first, int count, int block, int first_tap, int taps, float *a)
+/* A of `taps` taps from `first` on. */
+static void gather_grad_bundle(const gather_grad *s, const spot *p, int count, int block, int first, int taps, float *a)
 {
     const gather *g = &s->g;
-    const pixels *f = &g->from;
-    int plane = g->grid_h * g->grid_w, c = g->c, real = f->one ? am_simd_min(f->channels - block * c, c) : c;
-    for (int r = 0; r < count; r++) {
-        int sample = (first + r) / plane, pixel = (first + r) % plane;
-        int y0 = g->step * (pixel / g->grid_w) + g->start_y, x0 = g->step * (pixel % g->grid_w) + g->start_x;
-        for (int t = first_tap; t < first_tap + taps; t++, a += c) {
-            int y = y0 + t / g->taps_x, x = x0 + t % g->taps_x;
-            if (y < 0 || y >= f->h || x < 0 || x >= f->w) {
-                memset(a, 0, (size_t)c * sizeof *a);
-                continue;
-            }
-            gather_copy(g, (size_t)sample * f->sample + (size_t)(y * f->w + x) * (size_t)f->pixel + (size_t)(block * c), real, a);
-            for (int i = real; i < c; i++) a[i] = 0;
+    if (taps == g->taps_y * g->taps_x && apart(taps * g->c) == taps * g->c) {
+        gather_rows(g, p, count, block, a);
+        return;
+    }
+    const int spare = apart(taps * g->c) - taps * g->c;
+    for (int r = 0; r < count; r++, p++, a += spare) {
+        int left = taps, ty = first / g->taps_x, tx = first % g->taps_x;
+        while (left > 0) {
+            int here = am_simd_min(g->taps_x - tx, left);
+            a = gather_line(g, p, p->y + ty, tx, tx + here, block, a);
+            left -= here;
+            tx = 0;
+            ty++;
         }
     }
 }
@@ -90,40 +94,53 @@ static void gather_grad_item(const void *arg, int item, int worker)
     int bundle = am_simd_min(taps - first_tap, s->bundle), depth = bundle * g->c;
     int all_pixels = g->n * g->grid_h * g->grid_w, runs = (all_pixels + s->run - 1) / s->run;
     int from = (int)((long)runs * part / s->parts), to = (int)((long)runs * (part + 1) / s->parts);
-    float *a = s->room + (size_t)worker * s->worker_room, *d = a + (size_t)(s->run * s->bundle * g->c);
+    float *a = s->room + (size_t)worker * s->worker_room, *d = a + (size_t)(s->run * apart(s->bundle * g->c));
+    spot spots[GRAD_SPOTS];
     for (int r = from; r < to; r++) {
         int first = r * s->run, count = am_simd_min(all_pixels - first, s->run);
         size_t stride;
-        const float *dy = gather_grad_rows(s, first, count, d, &stride);
+        gather_spots(g, first, count, spots);
+        const float *dy = gather_grad_rows(s, spots, count, d, &stride);
         for (int b = 0; b < g->blocks; b++) {
-            gather_grad_bundle(s, first, count, b, first_tap, bundle, a);
-            matrices product = {.m = depth, .n = g->columns, .k = count, .a = a, .stride_i = 1, .stride_k = (size_t)depth,
+            matrices product = {.m = depth, .n = g->columns, .k = count, .a = a, .stride_i = 1, .stride_k = (size_t)apart(depth),
                                 .b = dy + b * g->columns, .stride_b = stride,
                                 .c = s->sum + (size_t)part * s->part_room +
                                      (size_t)((b * taps + first_tap) * g->c) * (size_t)g->columns,
                                 .stride_c = (size_t)g->columns, .add = r > from};
+            if (gather_in_place(g) && apart(g->from.pixel) == g->from.pixel) {
+                product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
+                product.stride_k = (size_t)g->from.pixel;
+            } else {
+                gather_grad_bundle(s, spots, count, b, first_tap, bundle, a);
+            }
             gemm(&product);
         }
     }
 }
 
-/* dw = beta * dw + sum of the parts, for one filter. */
-static void gather_grad_filter(const void *arg, int o, int worker)
+/* dw = beta * dw + sum of the parts, for one input channel. */
+static void gather_grad_channel(const void *arg, int channel, int worker)
 {
     const gather_grad *s = arg;
     const gather *g = &s->g;
     const am_conv *k = s->conv;
+    const int cg = k->c / k->groups, fg = k->filters / k->groups, taps = g->taps_y * g->taps_x;
+    const int block = channel / g->c;
     (void)worker;
-    int cg = k->c / k->groups, group = o / (k->filters / k->groups), taps = g->taps_y * g->taps_x;
-    int block = o / g->f;
-    for (int i = 0; i < cg; i++)
+    for (int f = 0; f < g->columns; f += W)
         for (int t = 0; t < taps; t++) {
-            int channel = group * cg + i - block * g->c;
-            const float *from = s->sum + (size_t)((block * taps + t) * g->c + channel) * (size_t)g->columns + (size_t)(o % g->f);
-            float v = 0;
-            for (int part = 0; part < s->parts; part++) v += from[(size_t)part * s->part_room];
-            float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)i) * (size_t)taps + (size_t)t;
-            *dw = s->beta == 0 ? v : s->beta * *dw + v;
+            size_t row = (size_t)((block * taps + t) * g->c + channel % g->c);
+            const float *from = s->sum + row * (size_t)g->columns + (size_t)f;
+            vec v = load(from);
+            for (int part = 1; part < s->parts; part++) v += load(from + (size_t)part * s->part_room);
+            float lane[W];
+            store(lane, v);
+            for (int l = 0; l < W && f + l < g->f; l++) {
+                int o = block * g->f + f + l, group = o / fg;
+                if (o >= k->filters || channel < group * cg || channel >= (group + 1) * cg) continue;
+                float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)(channel - group * cg)) * (size_t)taps + (size_t)t;
+                *dw = s->beta == 0 ? lane[l] : s->beta * *dw + lane[l];
+            }
         }
 }
 
@@ -132,5 +149,5 @@ static void gather_grad_go(am_team *team, gather_grad *s, float *room)
     s->sum = room;
     s->room = room + s->part_room * (size_t)s->parts;
     am_team_run(team, s->parts * s->bundles, gather_grad_item, s);
-    am_team_run(team, s->conv->filters, gather_grad_filter, s);
+    am_team_run(team, s->conv->c, gather_grad_channel, s);
 }

@@ -46,6 +46,10 @@ INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int 
         UNROLL for (int j = 0; j < columns; j++) store(c + (size_t)i * stride_c + j * W, sum[i][j]);
 }
 
+/* A'*B walks down columns of both: rows that are a large power of two apart would all fall into a
+ * few sets of the first cache.  So its callers lay rows of n floats this far apart. */
+INLINE int apart(int n) { return n >= 64 ? n + 16 : n; }
+
 /* All rows of C for one panel and one block of k. */
 INLINE void gemm_strip(const int columns, const matrices *x, int depth, const float *a, const float *b,
                        size_t stride_b, float *c, int add)

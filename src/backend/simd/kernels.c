@@ -26,6 +26,7 @@
 #include "optim.c"
 #include "dense.c"
 #include "pairing.c"
+#include "pairing_back.c"
 
 void KERNELS_ENTRY(am_ops *o)
 {
@@ -67,6 +68,7 @@ void KERNELS_ENTRY(am_ops *o)
     o->blend_back = blend_back;
     o->blend_back_x = blend_back_x;
     o->pairing_saved = pairing_saved;
+    o->pairing_scratch = pairing_scratch;
     o->pairing = pairing;
     o->pairing_back = pairing_back;
 }

@@ -29,6 +29,7 @@ typedef struct winograd {
     elem *y;
     finish finish;
     int run, runs;              /* tiles of a piece of work; pieces in a group */
+    int v_tile;                 /* floats of V from tile to tile */
     size_t v_point, m_point;    /* floats from point to point */
     float *room;                /* V and M of each worker, or of everybody */
     size_t worker_room;
@@ -74,7 +75,8 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
         tiles = am_simd_min(most, am_simd_up(n * g.tiles, g.run));
     }
     g.count = tiles;
-    g.v_point = (size_t)tiles * (size_t)g.x_pixel + 16;     /* 16: points must not meet in one cache set */
+    g.v_tile = g.x_pixel;
+    g.v_point = (size_t)tiles * (size_t)g.v_tile + 16;      /* 16: points must not meet in one cache set */
     g.m_point = (size_t)tiles * (size_t)g.y_pixel + 16;
     g.worker_room = POINTS * (g.v_point + g.m_point);
     return g;
@@ -191,7 +193,7 @@ static void winograd_lift_range(const winograd *g, tile_range r, float *v)
     for (int t = 0; t < r.count; t++) {
         int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
         winograd_lift(g, g->x + (size_t)sample * g->x_sample, tile / g->across, tile % g->across,
-                      v + (size_t)t * (size_t)g->x_pixel);
+                      v + (size_t)t * (size_t)g->v_tile);
     }
 }
 
@@ -199,7 +201,7 @@ static void winograd_multiply(const winograd *g, int point, int tiles, const flo
 {
     for (int b = 0; b < g->blocks; b++) {
         matrices product = {.m = tiles, .n = g->f, .k = g->c,
-                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = (size_t)g->x_pixel, .stride_k = 1,
+                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = (size_t)g->v_tile, .stride_k = 1,
                             .b = g->points + (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
                             .c = m + (size_t)point * g->m_point + b * g->f, .stride_c = (size_t)g->y_pixel};
         gemm(&product);
@@ -236,7 +238,7 @@ static void winograd_lift_item(const void *arg, int item, int worker)
 {
     const winograd *g = arg;
     (void)worker;
-    winograd_lift_range(g, winograd_piece(g, g->first + item), g->room + (size_t)(item * g->run) * (size_t)g->x_pixel);
+    winograd_lift_range(g, winograd_piece(g, g->first + item), g->room + (size_t)(item * g->run) * (size_t)g->v_tile);
 }
 static void winograd_multiply_item(const void *arg, int item, int worker)
 {

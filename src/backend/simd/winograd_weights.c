@@ -95,6 +95,7 @@ typedef struct winograd_grad {
     const am_conv *conv;
     const elem *dy;
     float *v, *d, *du;
+    int d_tile;                 /* floats of D from tile to tile */
     size_t d_point, part_room, worker_room;
     int parts, run, first, count;
     float *dw, beta;
@@ -126,10 +127,10 @@ static void winograd_grad_lift(const winograd_grad *s, int first, int count, flo
     for (int t = 0; t < count; t++) {
         int sample = (first + t) / g->tiles, tile = (first + t) % g->tiles;
         int ty = tile / g->across, tx = tile % g->across;
-        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx, v + (size_t)t * (size_t)g->x_pixel);
+        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx, v + (size_t)t * (size_t)g->v_tile);
         const elem *dy = s->dy + (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
         int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
-        float *to = d + (size_t)t * (size_t)g->y_pixel;
+        float *to = d + (size_t)t * (size_t)s->d_tile;
         if (rows == TILE && columns == TILE) spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, TILE, TILE, to, s->d_point);
         else spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, rows, columns, to, s->d_point);
     }
@@ -141,8 +142,8 @@ static void winograd_grad_multiply(const winograd_grad *s, int point, int tiles,
     const winograd *g = &s->g;
     for (int b = 0; b < g->blocks; b++) {
         matrices product = {.m = g->c, .n = g->f, .k = tiles,
-                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = 1, .stride_k = (size_t)g->x_pixel,
-                            .b = d + (size_t)point * s->d_point + b * g->f, .stride_b = (size_t)g->y_pixel,
+                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = 1, .stride_k = (size_t)g->v_tile,
+                            .b = d + (size_t)point * s->d_point + b * g->f, .stride_b = (size_t)s->d_tile,
                             .c = du + (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
                             .stride_c = (size_t)g->f, .add = add};
         gemm(&product);
@@ -168,8 +169,8 @@ static void winograd_grad_lift_item(const void *arg, int item, int worker)
     const winograd_grad *s = arg;
     (void)worker;
     int at = item * s->run;
-    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run), s->v + (size_t)at * (size_t)s->g.x_pixel,
-                       s->d + (size_t)at * (size_t)s->g.y_pixel);
+    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run), s->v + (size_t)at * (size_t)s->g.v_tile,
+                       s->d + (size_t)at * (size_t)s->d_tile);
 }
 static void winograd_grad_multiply_item(const void *arg, int item, int worker)
 {
@@ -224,13 +225,15 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
         s.run = ROWS;
         s.count = am_simd_min(am_simd_max(WIDE_ROOM / (POINTS * (g->x_pixel + g->y_pixel)), ROWS), tiles);
     } else {
-        s.run = am_simd_min(winograd_run(g->x_pixel, g->y_pixel), tiles);
+        s.run = am_simd_min(96, tiles);
         s.count = s.run;
         s.parts = am_simd_min(am_simd_max((int)(PART_ROOM / s.part_room), 2), PARTS);
         s.parts = am_simd_min(s.parts, (tiles + s.run - 1) / s.run);
     }
-    s.g.v_point = (size_t)s.count * (size_t)g->x_pixel + 16;
-    s.d_point = (size_t)s.count * (size_t)g->y_pixel + 16;
+    s.g.v_tile = apart(g->x_pixel);
+    s.d_tile = apart(g->y_pixel);
+    s.g.v_point = (size_t)s.count * (size_t)g->v_tile + 16;
+    s.d_point = (size_t)s.count * (size_t)s.d_tile + 16;
     s.worker_room = POINTS * (g->v_point + s.d_point);
     return s;
 }

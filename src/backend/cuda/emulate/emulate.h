@@ -1,0 +1,27 @@
+/* emulate.h: CUDA's language on a processor, so that the kernels are tested where there is no GPU.
+ *
+ * A block's threads are fibers of one thread: each runs to its next __syncthreads, in an order that
+ * changes from launch to launch, so a missing barrier shows as wrong or changing results.  Streams do
+ * their work at once.  Not emulated: warps, atomics, time, and what only real concurrency brings out. */
+#ifndef AM_CUDA_EMULATE_H
+#define AM_CUDA_EMULATE_H
+#include <functional>
+
+#define __global__
+#define __host__
+#define __device__
+#define __shared__ static
+#define __syncthreads am_emulate_barrier
+
+struct dim3 {
+    unsigned x, y, z;
+    explicit dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+void am_emulate_barrier();
+void am_emulate_launch(dim3 grid, dim3 block, const std::function<void()> &kernel);
+
+#define AM_LAUNCH(kernel, grid, block, stream, ...)                                                \
+    ((void)(stream), am_emulate_launch(grid, block, [&]() { kernel(__VA_ARGS__); }))
+#endif
