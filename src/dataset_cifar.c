@@ -84,18 +84,17 @@ static am_status load(state *s, const am_cifar *c, const am_data *data, const ch
     return AM_OK;
 }
 
-/* The names that come with the records, unless names= gave others; without them there are none. */
+/* The names that come with the records, if any. */
 static am_status take_names(am_dataset *d, state *s, const am_cifar *c, const am_data *data,
                             am_err *e)
 {
-    d->name = data->names;
     const char *path = s->part[0].path, *slash = strrchr(path, '/');
     const char *names =
         am_print(&s->mem, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, c->names);
     struct stat st;
     if (!names)
         return am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for the names of the classes");
-    if (d->name || data->classes != c->classes || stat(names, &st)) return AM_OK;
+    if (data->names || data->classes != c->classes || stat(names, &st)) return AM_OK;
     return am_names_read(&d->name, &s->mem, names, data->classes, e);
 }
 

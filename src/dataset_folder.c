@@ -277,7 +277,7 @@ static am_status fill(am_files *f, am_dataset *d, const am_data *data, const cha
     AM_TRY(join(annotations, path, "val_annotations.txt", e));
     if (is_file(annotations)) AM_TRY(read_annotations(f, &c, path, e));
     else AM_TRY(read_folders(f, &c, path, train, e));
-    d->name = data->names ? data->names : c.name;
+    d->name = c.name;
     return AM_OK;
 }
 

@@ -235,7 +235,7 @@ static am_status open_set(am_dataset *d, const am_data *data, const char *path, 
                           am_err *e)
 {
     am_files *f;
-    *d = (am_dataset){.classes = data->classes, .name = data->names};
+    *d = (am_dataset){.classes = data->classes};
     AM_TRY(am_files_new(&f, am_files_keep(train), e));
     am_status bad = fill(f, data, path, e);
     if (bad) {

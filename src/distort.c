@@ -62,14 +62,14 @@ static void move(am_picture p, const double m[4], double shift_x, double shift_y
             for (int c = 0; c < p.c; c++) {
                 double top = (1 - a) * from[(y0 * p.w + x0) * p.c + c] + a * from[(y0 * p.w + x1) * p.c + c];
                 double bottom = (1 - a) * from[(y1 * p.w + x0) * p.c + c] + a * from[(y1 * p.w + x1) * p.c + c];
-                pixel[c] = (unsigned char)((1 - b) * top + b * bottom + 0.5);
+                pixel[c] = (unsigned char)((1 - b) * top + b * bottom + 1e-9);
             }
         }
 }
 
 void am_distort(int what, double level, int sign, am_picture p, const unsigned char *from, unsigned char *to)
 {
-    double angle = sign * part(level, 30) * 3.14159265358979323846 / 180, co = cos(angle), si = sin(angle), shear = sign * level * 0.03;
+    double angle = -sign * part(level, 30) * 3.14159265358979323846 / 180, co = cos(angle), si = sin(angle), shear = sign * level * 0.03;
     unsigned char table[256];
     switch (what) {
     case AM_ROTATE:

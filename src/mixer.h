@@ -36,6 +36,7 @@ typedef struct am_method {                              /* one row of the regist
     void (*mix)(am_mix *, am_trainer *, am_dev x, am_dev to);   /* device: the mixed images; draw, or mix, leaves lambda */
     void (*labels)(am_mix *, am_trainer *, am_dev to);          /* device: the mixed labels, where they are not two of a pair; may be NULL */
     void (*run)(am_mix *, am_trainer *);                        /* device: forward and backward of the whole step */
+    void (*close)(am_mix *, am_trainer *);                      /* give back what is not in arenas; may be NULL */
 } am_method;
 const am_method *am_method_find(const char *name);      /* registry.c */
 const am_method *const *am_methods(void);               /* registry.c; ends with NULL */

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define PI 3.14159265358979323846
-enum { ORDER = 1000 };                                  /* streams that order the classes, not draw */
+enum { ORDER = 1000 };                                  /* streams that order the classes */
 enum { FINE = 4 };                                      /* points per pixel and direction */
 static const double ROAM = 5;                           /* farthest from the middle, per axis */
 enum { CLUTTER_LEAST = 3, CLUTTER_MOST = 7 };

@@ -190,6 +190,8 @@ am_status am_trainer_start(am_trainer *t, int learn, am_err *e)
 void am_trainer_close(am_trainer *t)
 {
     if (!t->be) return;
+    for (int i = 0; i < t->mixes; i++)
+        if (t->mix[i].type->close && t->mix[i].state) t->mix[i].type->close(&t->mix[i], t);
     am_weights_close(&t->student, &t->net);
     am_weights_close(&t->teacher, &t->net);
     am_dev all[] = {t->state.dev, t->report, t->clip_scratch};

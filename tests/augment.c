@@ -306,7 +306,7 @@ static void darknets_zoom(void **state)
     am_image_free(&img);
 }
 
-/* Turned by t, rows change by sin t from column to column, and columns by -sin t from row to row. */
+/* Turned by t, rows change by sin t a column, and columns by -sin t a row. */
 static void darknets_angle(void **state)
 {
     (void)state;

@@ -477,6 +477,9 @@ static void stock_labels_are_taken_as_they_are(void **state)
 static void parts_of_a_set_are_no_class(void **state)
 {
     (void)state;
+    labels("tree\noak_tree\noak_bush\n", 3,
+           (const char *const[]){"q/oak_tree.png", "q/oak_bush.png"}, (const int[]){1, 2},
+           2); /* names begin alike: no folder */
     labels("train\nbus\n", 2,
            (const char *const[]){"train/1_bus.png", "test/2_train.png", "train/bus/3.png",
                                  "train/train/4.png"},

@@ -2,12 +2,13 @@
 # floors.sh: who may include whom, and what the library must not do.
 #
 #   floor       headers                                 may include
-#   0 base      err arena rng                           libc
+#   0 base      err arena rng, and the host arithmetic  libc
+#               of methods: box distort graphcut ...
 #   1 words     cfg file                                0
-#   2 numbers   backend space, backend/*                0, backend.h and its own folder; simd also cpu/
+#   2 numbers   backend space, backend/*                0; a backend: backend.h and its own folder, simd also cpu/
 #   3 net       net, layers/*                           0-2; a layer: net.h alone
 #   4 pictures  data dataset shapes picture ...         0-1 and 4: data knows no network
-#   5 learning  mixer train box tap, mix/*              0-4; a method: mixer.h and what methods share
+#   5 learning  mixer train tap, mix/*                  0-4; a method: 0 and 5 alone
 #   6 names     automix session, registry.c             all
 #   7 programs  examples/*                              automix.h alone
 . "$(dirname "$0")/check.sh"
@@ -15,13 +16,13 @@
 # ---- includes ----
 cat >"$T/floors.awk" <<'AWK'
 BEGIN {
-    split("err arena rng", w); for (i in w) floor[w[i]] = 0
+    split("err arena rng box distort graphcut puzzle saliency transport", w); for (i in w) floor[w[i]] = 0
     split("cfg keys file safetensors weights_file", w1); for (i in w1) floor[w1[i]] = 1
     split("backend space", w2); for (i in w2) floor[w2[i]] = 2
     split("net weights plan pass", w3); for (i in w3) floor[w3[i]] = 3
     n = split("data dataset image augment resize loader shapes picture chart font sheet ticks", w4)
     for (i in w4) floor[w4[i]] = 4
-    split("mixer trainer train step optim valid checkpoint box tap", w5); for (i in w5) floor[w5[i]] = 5
+    split("mixer trainer train step optim valid checkpoint tap", w5); for (i in w5) floor[w5[i]] = 5
     split("automix session registry bench describe help history masks mixsheet replay rest", w6)
     for (i in w6) floor[w6[i]] = 6
 }
@@ -45,12 +46,13 @@ FNR == 1 {
     own = to !~ /\//                                        # of the same folder
     if (folder == "examples") { if (to != "automix.h") wrong("a program sees automix.h alone") }
     else if (folder == "src/layers") { if (to != "../net.h") wrong("a layer sees net.h alone") }
-    else if (folder == "src/mix") { if (!own && (floor_of(base(to)) != 5 || to == "../train.h")) wrong("a method sees mixer.h and what methods share") }
+    else if (folder == "src/mix") { if (!own && floor_of(base(to)) != 5 && floor_of(base(to)) != 0) wrong("a method sees floors 0 and 5 alone") }
     else if (folder ~ /^src\/backend\//) {
         cpu = folder == "src/backend/simd" && to ~ /^\.\.\/cpu\/[a-z_]*\.h$/
-        if (FILENAME ~ /\.cu$/ && !(own && to ~ /\.(h|cuh)$/)) wrong("a kernel sees its own folder alone")
-        if (!own && !cpu && to != "../../backend.h") wrong("a backend sees backend.h and its own folder")
-        if (own && to != "backend.h" && (getline line < (folder "/" to)) < 0) wrong("a backend sees backend.h and its own folder")
+        inner = folder ~ /^src\/backend\/[a-z]*\// && to ~ /^\.\.\/[a-z_]*\.h$/
+        absent = to !~ /\.\./ && to != "backend.h" && (getline line < (folder "/" to)) < 0
+        if (FILENAME ~ /\.cu$/ && to !~ /^[a-z_]*\.(h|cuh)$/) wrong("a kernel sees its own folder alone")
+        if (absent || (to ~ /\.\./ && !cpu && !inner && to != "../../backend.h")) wrong("a backend sees backend.h and its own folder")
     } else if (folder == "src") {
         theirs = floor_of(base(to))
         if (theirs < 0) wrong("no floor is known for it")

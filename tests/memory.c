@@ -227,29 +227,27 @@ static void the_host_may_refuse(void **state)
     t_each_machine(1, host_refuses);
 }
 
-/* A whole run up to the end of its first epoch, files included: refused memory ends it with a message, or did not
+/* A run up to its first update and the checkpoint after it: refused memory ends it with a message, or did not
  * matter.  stb takes a refusal for "not of this format" and tries the next, so a picture may be called
- * unreadable instead; what it does where it cannot write a PNG is not for us to test. */
-static void enough(void *user, const am_epoch_news *n)
+ * unreadable instead. */
+static int stop(void *user)
 {
-    (void)n;
-    *(long *)user = refuse;
-    refuse = 0;
+    (void)user;
+    return 1;
 }
 
 static void a_run_may_be_refused(void **state)
 {
     (void)state;
     char set[320], cfg[320];
-    long left = 0;
-    am_watch watch = {.user = &left, .epoch = enough};
+    am_watch watch = {.stop = stop};
     int told = 0, tried = 0;
     lay_out_set(set, cfg, sizeof set);
     for (long n = 1;; n += 1 + n / 8) {
         am_err e = {0};
-        left = 0;
         refuse = n;
         am_status s = train(set, cfg, &watch, &e);
+        long left = refuse;
         refuse = 0;
         if (left > 0) {
             t_ok(s, &e);

@@ -1,5 +1,6 @@
 /* methods_inside.c: methods that mix inside the net. */
 #include "methods.h"
+#include "transport.h"
 
 /* Mixing after a linear layer is mixing before it. */
 static void manifold_commutes_with_linear(void **state)
@@ -163,6 +164,58 @@ static void patchup_share(void **state)
     m_close(b);
 }
 
+/* ---- alignmix ---- */
+/* The same features in another order are found again; rows and columns of the plan add up to 1. */
+static void plan_finds_the_order(void **state)
+{
+    enum { N = 9, C = 5 };
+    float a[C * N], b[C * N], plan[N * N];
+    int order[N];
+    am_rng r = am_rng_at(2, 3, 4);
+    (void)state;
+    am_rng_permute(&r, N, order);
+    for (int c = 0; c < C; c++)
+        for (int i = 0; i < N; i++) b[c * N + order[i]] = a[c * N + i] = (float)am_rng_normal(&r);
+    am_transport_plan(N, C, a, b, 0.1, 100, plan);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) assert_float_equal(plan[i * N + j], j == order[i], 0.02);
+    for (int i = 0; i < C * N; i++) b[i] = (float)am_rng_normal(&r);
+    am_transport_plan(N, C, a, b, 1, 1000, plan);
+    for (int i = 0; i < N; i++) {
+        double row = 0, column = 0;
+        for (int j = 0; j < N; j++) row += plan[i * N + j], column += plan[j * N + i];
+        assert_float_equal(column, 1, 1e-5);
+        assert_float_equal(row, 1, 0.2);
+    }
+    am_transport_plan(N, C, a, b, 1e9, 100, plan);
+    for (int i = 0; i < N * N; i++) assert_float_equal(plan[i], 1.0 / N, 1e-6);
+}
+
+/* Where the plan hangs on nothing, the gradient is that of the loss; at lambda 1 and 0 one side stays as it is. */
+static void align_gradients(void **state)
+{
+    (void)state;
+    gradients("[mix]\nmethod=alignmix\neps=1e9\nlayers=stage1\n");
+    gradients("[mix]\nmethod=alignmix\neps=1e9\nlayers=image,stage2\n[momentum_teacher]\n");
+}
+
+static void align_with_itself(void **state)
+{
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=alignmix\neps=0.001\nlayers=stage2\n"), *b = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    int itself[M_BATCH];
+    (void)state;
+    for (int i = 0; i < M_BATCH; i++) itself[i] = i;
+    a->t.fixed_perm = itself;
+    for (long step = 0; step < 4; step++) {                 /* features correspond to themselves */
+        m_learn(a, step);
+        m_learn(b, step);
+        assert_float_equal(m_loss(a, AM_LOSS_MIXED), m_loss(b, AM_LOSS_CLEAN), 2e-3);
+    }
+    m_close(a);
+    m_close(b);
+}
+
 T_SUITE(methods_inside, cmocka_unit_test(manifold_commutes_with_linear), cmocka_unit_test(manifold_without_mixing),
         cmocka_unit_test(manifold_gradients), cmocka_unit_test(layers_refused), cmocka_unit_test(patchup_gradients),
-        cmocka_unit_test(patchup_of_everything), cmocka_unit_test(patchup_label), cmocka_unit_test(patchup_share));
+        cmocka_unit_test(patchup_of_everything), cmocka_unit_test(patchup_label), cmocka_unit_test(patchup_share),
+        cmocka_unit_test(plan_finds_the_order), cmocka_unit_test(align_gradients), cmocka_unit_test(align_with_itself));

@@ -286,6 +286,67 @@ static void box_around_the_peak(void **state)
     m_close(b);
 }
 
+/* ---- attentivemix ---- */
+static void attention_wants_weights(void **state)
+{
+    bench *b = calloc(1, sizeof *b);
+    am_err e = {0};
+    (void)state;
+    assert_int_equal(m_try(b, M_NET M_BODY "[mix]\nmethod=attentivemix\n", &e), AM_EINPUT);
+    assert_non_null(strstr(e.text, "weights="));
+    m_close(b);
+}
+
+/* The kept cells are those with most attention in the file's network, in inference. */
+static void attention_keeps_the_most(void **state)
+{
+    static float mixed[M_BATCH * P * 3], map[M_BATCH * 8 * 9];
+    char path[300], text[2000];
+    am_err e = {0};
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    (void)state;
+    for (long step = 0; step < 3; step++) {
+        m_learn(a, step);
+        am_step_update(&a->t);
+    }
+    t_path(path, sizeof path, "attention.weights");
+    t_ok(am_weights_save(&a->t, path, AM_SAVE_WEIGHTS, NULL, &e), &e);
+    snprintf(text, sizeof text, M_NET M_BODY "[mix]\nmethod=attentivemix\nweights=%s\nno_repeat=1\n", path);
+    bench *b = m_open(text);
+    am_space space = {.be = &a->be};
+    am_plan plan;
+    am_pass pass;
+    int layer = am_net_find(&a->t.net, "stage2");
+    t_ok(am_pass_make(&pass, &plan, &a->t.net, (am_trip){.to = layer, .n = M_BATCH}, &a->t.student, &space, &e), &e);
+    t_ok(am_space_commit(&space, &e), &e);
+    pass.given = am_here(&a->t.space, a->t.x);
+    am_forward(&pass);
+    a->be.ops->get(&a->be, am_batch_of(a->t.net.layer[layer].out, M_BATCH), am_y(&pass, &a->t.net.layer[layer]), map);
+    for (long step = 0; step < 10; step++) {
+        m_learn(b, step);
+        m_mixed(b, mixed);
+        for (int i = 0; i < M_BATCH; i++) {
+            int kept = 0;
+            double least_kept = INFINITY, most_gone = -INFINITY;
+            for (int cell = 0; cell < 9; cell++) {
+                double attention = 0;
+                int partner = shows_partner(b, mixed, i, cell / 3 * 4 * M_SIDE + cell % 3 * 4);
+                for (int p = 0; p < 16; p++)                /* a cell is of one image */
+                    assert_int_equal(shows_partner(b, mixed, i, (cell / 3 * 4 + p / 4) * M_SIDE + cell % 3 * 4 + p % 4), partner);
+                for (int c = 0; c < 8; c++) attention += map[(i * 8 + c) * 9 + cell];
+                if (partner) most_gone = fmax(most_gone, attention);
+                else least_kept = fmin(least_kept, attention), kept++;
+            }
+            assert_float_equal(m_lam(b, i), kept / 9.0, 1e-6);
+            assert_true(least_kept >= most_gone);
+        }
+    }
+    am_space_close(&space);
+    m_close(a);
+    m_close(b);
+}
+
 T_SUITE(methods_masks, cmocka_unit_test(labels), cmocka_unit_test(resize_picks_nearest), cmocka_unit_test(fmix_keeps_the_largest),
         cmocka_unit_test(fmix_ramp), cmocka_unit_test(grid_of_holes), cmocka_unit_test(smooth_window),
-        cmocka_unit_test(fine_saliency_is_opencvs), cmocka_unit_test(spectral_saliency), cmocka_unit_test(box_around_the_peak));
+        cmocka_unit_test(fine_saliency_is_opencvs), cmocka_unit_test(spectral_saliency), cmocka_unit_test(box_around_the_peak),
+        cmocka_unit_test(attention_wants_weights), cmocka_unit_test(attention_keeps_the_most));

@@ -7,7 +7,7 @@ static void picture(unsigned char *p, int side)
     for (int i = 0; i < side * side * 3; i++) p[i] = (unsigned char)(40 + (i * 7 + i / 5 * 3 + i % 11 * 9) % 180);
 }
 
-/* Sums of Pillow's results over the same picture of 16 x 16, and what may be lost by a grey level a number. */
+/* Sums of Pillow's results over the same picture of 16 x 16; one number in ten may be a grey level off. */
 static void operations_are_pillows(void **state)
 {
     static const struct { int what, sign; double level; long sum, weighted; } known[] = {
@@ -24,7 +24,7 @@ static void operations_are_pillows(void **state)
         long sum = 0, weighted = 0;
         am_distort(known[k].what, known[k].level, known[k].sign, (am_picture){S, S, 3}, from, to);
         for (int i = 0; i < N; i++) sum += to[i], weighted += (long)to[i] * (i % 97);
-        if (labs(sum - known[k].sum) > N || labs(weighted - known[k].weighted) > 48L * N)
+        if (labs(sum - known[k].sum) > N / 10 || labs(weighted - known[k].weighted) > 5L * N)
             fail_msg("operation %d: %ld %ld, Pillow %ld %ld", known[k].what, sum, weighted, known[k].sum, known[k].weighted);
     }
 }

@@ -38,7 +38,7 @@ endif
 # GPU=1: host code by the C compiler, only kernels by nvcc.  GPU=emulate: the same kernels by the C++
 # compiler for the processor, so that they are tested without a GPU; slow, and without cuDNN.
 CUDA_DIR := src/backend/cuda
-CUDA_KERNELS := $(patsubst %.cu,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
+CUDA_KERNELS := $(patsubst %,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
 CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda ops conv)
 
 ifeq ($(GPU),1)
@@ -56,9 +56,10 @@ CUDA_ARCH ?= 80 90
 CUDA_CODE := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o
-LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt
+LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt -lstdc++
 $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o: EXTRA += -isystem $(CUDA_HOME)/include
-$(CUDA_KERNELS): $(BUILD)/%.o: %.cu
+$(BUILD)/tests/cuda.o: EXTRA += -DAM_CUDNN
+$(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
 	@$(NVCC) -std=c++17 -O3 --extended-lambda $(CUDA_CODE) -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti -Isrc -MMD -MP -c $< -o $@
@@ -71,7 +72,7 @@ LDLIBS += -lstdc++
 $(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
 $(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
 EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
-$(CUDA_KERNELS): $(BUILD)/%.o: %.cu
+$(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  c++  $< (emulated)"
 	@$(EMULATE) -x c++ -MMD -MP -c $< -o $@

@@ -22,10 +22,10 @@ static void put(const char *path, const void *bytes, size_t size)
     need(f && fwrite(bytes, 1, size, f) == size && !fclose(f));
 }
 
-/* Everything happens in a folder of its own; the runner's arguments hold absolute paths. */
+/* Everything happens in a new folder of the one it is started in, so it wants absolute paths. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    static char folder[] = "/tmp/automix-fuzz-XXXXXX";
+    static char folder[] = "fuzz-list-XXXXXX";
     static const char *const files[] = {"bee.png", "beetle_1.png", "train/bee/1.png", "train/1_bee.png", "a b.png"};
     (void)argc;
     (void)argv;

@@ -25,14 +25,16 @@ if [ ! -d $seeds ] && [ -x ./automix ]; then
     printf '_bee.\nbeetle_\n\377train/1_bee.png\r\nbeetle_1.png\n' >$seeds/list/own_edges
 fi
 
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
 status=0
 for name in "$@"; do
     echo "== $name"
     make -s -j2 $flags "$build/fuzz/$name" || exit 1
     mkdir -p "build/corpus/$name" "$seeds/$name"
-    "$build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-30}" -max_len=20000 -timeout=20 -rss_limit_mb=2048 \
+    (cd "$scratch" && exec "$root/$build/fuzz/$name" -max_total_time="${FUZZ_SECONDS:-30}" -max_len=20000 -timeout=20 -rss_limit_mb=2048 \
         -verbosity=0 -print_final_stats=1 -artifact_prefix="$root/build/$name-" \
-        "$root/build/corpus/$name" "$root/$seeds/$name" >"build/$name.log" 2>&1
+        "$root/build/corpus/$name" "$root/$seeds/$name") >"build/$name.log" 2>&1
     if [ $? -eq 0 ]; then
         sed -n 's/^stat::number_of_executed_units: */   inputs tried: /p' "build/$name.log"
     else
@@ -40,5 +42,4 @@ for name in "$@"; do
         grep -vE '^stat::' "build/$name.log" | tail -n 40
     fi
 done
-rm -rf /tmp/automix-fuzz-*
 exit $status

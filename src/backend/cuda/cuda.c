@@ -209,6 +209,9 @@ static am_status look_at_device(int device, struct cudaDeviceProp *p, am_err *e)
     int count = 0;
     const cudaError_t bad = cudaGetDeviceCount(&count);
     cudaGetLastError();
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (!driver) return am_fail(e, AM_EDEVICE, AM_NOPLACE, "no CUDA device: there is no NVIDIA driver here");
     if (bad || count < 1)
         return am_fail(e, AM_EDEVICE, AM_NOPLACE, "no CUDA device: %s", bad ? cudaGetErrorString(bad) : "the driver lists none");
     if (device < 0 || device >= count)

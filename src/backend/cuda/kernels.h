@@ -88,6 +88,8 @@ void am_gpu_score(am_stream, int n, int k, int top, const float *prob, const int
 void am_gpu_onehot(am_stream, int n, int k, float smooth, const int *labels, float *q, am_trouble);
 void am_gpu_labels_mix(am_stream, int n, int k, const float *q, const int *perm, const float *lam, float *out, am_trouble);
 
+void am_gpu_jsd(am_stream, int n, int k, float weight, const float *prob, const float *labels, float *q, float *cross, float *loss);
+
 /* mask.cu: planes; partial: AM_MASK_PARTIAL doubles a sample */
 enum { AM_MASK_PARTIAL = 8 };
 void am_gpu_mask_fill(am_stream, int n, int plane, const float *lam, float *m);

@@ -239,6 +239,13 @@ static void labels_mix(am_backend *be, int n, int k, am_dev q, am_dev perm, am_d
     END("labels_mix");
 }
 
+static void jsd(am_backend *be, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss)
+{
+    BEGIN;
+    am_gpu_jsd(st->stream, n, k, weight, prob.p, labels.p, q.p, cross.p, loss.p);
+    END("jsd");
+}
+
 /* ---- masks and mixing ---- */
 
 static void mask_fill(am_backend *be, int n, int h, int w, am_dev lam, am_dev m)
@@ -351,5 +358,5 @@ void am_cuda_fill_ops(am_ops *t)
     t->blend = blend, t->blend_back = blend_back, t->blend_back_x = blend_back_x;
     t->mask_loss = mask_loss, t->mask_health = mask_health;
     t->pairing_saved = pairing_saved, t->pairing_scratch = pairing_scratch;
-    t->pairing = pairing, t->pairing_back = pairing_back;
+    t->pairing = pairing, t->pairing_back = pairing_back, t->jsd = jsd;
 }

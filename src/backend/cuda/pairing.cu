@@ -3,7 +3,8 @@
  *   q = W [z_i; lambda] + b     k = W [z_j; 1 - lambda] + b     v = u [z_j; 1 - lambda] + c
  *   A = softmax over the partner's pixels of q k' / sqrt(depth);  mask = sigmoid(upsampled(A v))
  *
- * Channels lie innermost: q and k are [P][depth].  lambda's channel is constant over pixels, so W z + b
+ * normalise: each of the depth numbers of q, and of k, is brought to mean 0 and variance 1 over the
+ * sample's pixels.  Channels lie innermost: q and k are [P][depth].  lambda's channel is constant over pixels, so W z + b
  * is computed once a sample and each side adds its multiple of W's last column. */
 #include "pairing.cuh"
 
@@ -12,7 +13,8 @@ enum { N = 128 };
 size_t paired_place(const am_pairing *p, int n, float *saved, paired *s)
 {
     const size_t rows = (size_t)n * (size_t)(p->h * p->w), deep = rows * (size_t)p->depth;
-    const size_t size[] = {deep, rows, deep, deep, rows, rows, rows, rows * (size_t)(p->h * p->w), rows, rows, rows};
+    const size_t lengths = (size_t)n * (size_t)p->depth;
+    const size_t size[] = {deep, rows, deep, deep, rows, lengths, lengths, rows * (size_t)(p->h * p->w), rows, rows, rows};
     float **place[] = {&s->shared, &s->shared_value, &s->q, &s->k, &s->v, &s->q_length, &s->k_length, &s->a,
                        &s->squeezed, &s->logit, &s->entropy};
     size_t at = 0;
@@ -44,33 +46,41 @@ template <class T> static void project(am_stream st, const am_pairing *geometry,
             });
 }
 
-/* One side of one pixel, a block each: the shared projection plus `weight` in lambda's channel,
- * normalised where asked.  blockIdx.y: 0 the sample's queries, 1 the partner's keys and values. */
-static __global__ void sides_kernel(am_pairing p, int n, const int *perm, const float *lam, am_block_weights w, paired s,
-                                    am_trouble trouble)
+/* Both sides: the shared projection plus lambda's channel. */
+static void sides(am_stream st, const am_pairing *geometry, int n, const int *perm, const float *lam, am_block_weights w, paired s,
+                  am_trouble trouble)
 {
-    const int pixels = p.h * p.w, width = p.c + p.lambda_concat, row = (int)blockIdx.x, sample = row / pixels;
-    const int key = (int)blockIdx.y, partner = perm[sample];
-    if (partner < 0 || partner >= n) {
-        *trouble.word = trouble.op;
-        return;
-    }
-    const int from = key ? partner * pixels + row % pixels : row;
-    const float weight = key ? 1 - lam[sample] : lam[sample];
-    float *to = (key ? s.k : s.q) + (size_t)row * (size_t)p.depth;
-    double square = 0;
-    for (int d = (int)threadIdx.x; d < p.depth; d += N) {
-        const float add = p.lambda_concat ? weight * w.query[d * width + p.c] : 0;
-        const float x = s.shared[(size_t)from * (size_t)p.depth + (size_t)d] + add;
-        to[d] = x;
-        square += (double)x * (double)x;
-    }
-    if (key && threadIdx.x == 0) s.v[row] = s.shared_value[from] + (p.lambda_concat ? weight * w.value[p.c] : 0);
-    if (!p.normalise) return;
-    square = block_sum<N>(square);
-    const float length = (float)(1 / sqrt(square / p.depth + (double)PAIRING_EPS));
-    for (int d = (int)threadIdx.x; d < p.depth; d += N) to[d] *= length;
-    if (threadIdx.x == 0) (key ? s.k_length : s.q_length)[row] = length;
+    am_pairing p = *geometry;
+    const int pixels = p.h * p.w, width = p.c + p.lambda_concat;
+    each(st, n, (size_t)pixels * (size_t)p.depth, [=] __device__(int i, size_t at) {
+        const int partner = perm[i], d = (int)(at % (size_t)p.depth);
+        const size_t deep = (size_t)pixels * (size_t)p.depth, row = (size_t)i * (size_t)pixels + at / (size_t)p.depth;
+        if (partner < 0 || partner >= n) {
+            *trouble.word = trouble.op;
+            return;
+        }
+        const float l = lam[i], add = p.lambda_concat ? w.query[d * width + p.c] : 0;
+        s.q[(size_t)i * deep + at] = s.shared[(size_t)i * deep + at] + l * add;
+        s.k[(size_t)i * deep + at] = s.shared[(size_t)partner * deep + at] + (1 - l) * add;
+        if (d == 0)
+            s.v[row] = s.shared_value[(size_t)partner * (size_t)pixels + at / (size_t)p.depth] +
+                       (p.lambda_concat ? (1 - l) * w.value[p.c] : 0);
+    });
+}
+
+/* One number of one sample, over its pixels; blockIdx.y: 0 queries, 1 keys. */
+static __global__ void standardise_kernel(am_pairing p, paired s)
+{
+    const int pixels = p.h * p.w;
+    const size_t depth = (size_t)p.depth, sample = blockIdx.x / depth;
+    float *x = (blockIdx.y ? s.k : s.q) + sample * (size_t)pixels * depth + blockIdx.x % depth;
+    double sum = 0, square = 0;
+    for (int i = (int)threadIdx.x; i < pixels; i += N) sum += (double)x[(size_t)i * depth];
+    const double mean = block_sum<N>(sum) / pixels;
+    for (int i = (int)threadIdx.x; i < pixels; i += N) square += ((double)x[(size_t)i * depth] - mean) * ((double)x[(size_t)i * depth] - mean);
+    const double length = 1 / sqrt(block_sum<N>(square) / pixels + (double)PAIRING_EPS);
+    for (int i = (int)threadIdx.x; i < pixels; i += N) x[(size_t)i * depth] = (float)(((double)x[(size_t)i * depth] - mean) * length);
+    if (threadIdx.x == 0) (blockIdx.y ? s.k_length : s.q_length)[blockIdx.x] = (float)length;
 }
 
 /* Softmax of one row of scores, its entropy, and what it makes of v. */
@@ -113,7 +123,8 @@ void am_gpu_pairing(am_stream st, const am_pairing *geometry, am_view z, const i
     paired s;
     paired_place(&p, z.n, saved, &s);
     BY_TYPE(z.half, project, st, &p, z, w, s);
-    AM_LAUNCH(sides_kernel, dim3(rows, 2), dim3(N), st, p, z.n, perm, lam, w, s, trouble);
+    sides(st, &p, z.n, perm, lam, w, s, trouble);
+    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(z.n * p.depth), 2), dim3(N), st, p, s);
     product(st, z.n, pixels, pixels, p.depth, 1,
             [=] __device__(int i, int y, int d) { return s.q[(size_t)(i * pixels + y) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int x, int d) { return s.k[(size_t)(i * pixels + x) * (size_t)p.depth + (size_t)d]; },

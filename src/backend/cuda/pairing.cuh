@@ -8,7 +8,7 @@ typedef struct paired {
     float *shared;              /* [P][depth]  query conv of z, without lambda's channel */
     float *shared_value;        /* [P] */
     float *q, *k, *v;           /* [P][depth], [P][depth], [P] */
-    float *q_length, *k_length; /* [P]  1 / root mean square over depth, where normalised */
+    float *q_length, *k_length; /* [depth]  1 / deviation over the pixels, where normalised */
     float *a;                   /* [P][P]  attention */
     float *squeezed, *logit;    /* [P]  bounded, and A v itself */
     float *entropy;             /* [P] */

@@ -3,7 +3,7 @@
  *
  * With g = dmask m (1 - m) brought down to the logits' grid, times 1 - (logit / bound)^2 where bounded:
  *   dv = A' g     dS = A * g (v' - A v)     dq = dS k / sqrt(depth)     dk = dS' q / sqrt(depth)
- * and through the normalisation dq0 = l (dq - q mean_d(q dq)).
+ * and through the normalisation dq0 = l (dq - mean(dq) - q mean(q dq)), means over the sample's pixels.
  *
  * Then one product over 2 n P terms, queries first and keys after, makes all weight gradients: row d of
  * it is a query's, the last row the value's; its last column, where the other factor is 1, the biases'. */
@@ -39,17 +39,21 @@ size_t am_gpu_pairing_scratch(const am_pairing *p, int n)
     return back_place(p, n, NULL, &unused);
 }
 
-/* dq and dk through the lengths; blockIdx.y: 0 queries, 1 keys. */
-static __global__ void lengths_kernel(am_pairing p, paired s, back b)
+/* One number of dq or dk of one sample; blockIdx.y: 0 queries, 1 keys. */
+static __global__ void standardise_kernel(am_pairing p, paired s, back b)
 {
-    const int key = (int)blockIdx.y;
-    const size_t row = blockIdx.x, at = row * (size_t)p.depth;
-    const float *q = (key ? s.k : s.q) + at, length = (key ? s.k_length : s.q_length)[row];
-    float *dq = (key ? b.dk : b.dq) + at;
-    double along = 0;
-    for (int d = (int)threadIdx.x; d < p.depth; d += N) along += (double)q[d] * (double)dq[d];
-    along = block_sum<N>(along) / p.depth;
-    for (int d = (int)threadIdx.x; d < p.depth; d += N) dq[d] = length * (dq[d] - q[d] * (float)along);
+    const int pixels = p.h * p.w;
+    const size_t depth = (size_t)p.depth, at = blockIdx.x / depth * (size_t)pixels * depth + blockIdx.x % depth;
+    const float *q = (blockIdx.y ? s.k : s.q) + at, length = (blockIdx.y ? s.k_length : s.q_length)[blockIdx.x];
+    float *dq = (blockIdx.y ? b.dk : b.dq) + at;
+    double sum = 0, along = 0;
+    for (int i = (int)threadIdx.x; i < pixels; i += N) {
+        sum += (double)dq[(size_t)i * depth];
+        along += (double)q[(size_t)i * depth] * (double)dq[(size_t)i * depth];
+    }
+    const float mean = (float)(block_sum<N>(sum) / pixels), pull = (float)(block_sum<N>(along) / pixels);
+    for (int i = (int)threadIdx.x; i < pixels; i += N)
+        dq[(size_t)i * depth] = length * (dq[(size_t)i * depth] - mean - q[(size_t)i * depth] * pull);
 }
 
 template <class T>
@@ -132,6 +136,6 @@ void am_gpu_pairing_back(am_stream st, const am_pairing *geometry, am_view z, co
             [=] __device__(int i, int x, int y) { return b.ds[(size_t)(i * pixels + y) * (size_t)pixels + (size_t)x]; },
             [=] __device__(int i, int d, int y) { return s.q[(size_t)(i * pixels + y) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int, int x, int d, float sum) { b.dk[(size_t)(i * pixels + x) * (size_t)p.depth + (size_t)d] = sum; });
-    if (p.normalise) AM_LAUNCH(lengths_kernel, dim3((unsigned)(z.n * pixels), 2), dim3(N), st, p, s, b);
+    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(z.n * p.depth), 2), dim3(N), st, p, s, b);
     BY_TYPE(z.half, weights, st, &p, z, perm, lam, b, to);
 }

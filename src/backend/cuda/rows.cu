@@ -104,3 +104,31 @@ void am_gpu_labels_mix(am_stream st, int n, int k, const float *q, const int *pe
         out[(size_t)s * (size_t)k + c] = l * q[(size_t)s * (size_t)k + c] + (1 - l) * q[(size_t)partner * (size_t)k + c];
     });
 }
+
+/* How far three predictions of each sample are apart (Hendrycks et al. 2020, "AugMix"); formulas as in
+ * cpu/jsd.c.  Rows are the clean ones, then two for each sample. */
+static __global__ void jsd_kernel(int n, int k, float weight, const float *prob, const float *labels, float *q, float *cross,
+                                  float *loss)
+{
+    const size_t i = blockIdx.x, row[3] = {i * (size_t)k, ((size_t)n + 2 * i) * (size_t)k, ((size_t)n + 2 * i + 1) * (size_t)k};
+    double apart = 0, wrong = 0;
+    for (int c = (int)threadIdx.x; c < k; c += N) {
+        float mean = (prob[row[0] + c] + prob[row[1] + c] + prob[row[2] + c]) / 3;
+        mean = mean < 1e-7f ? 1e-7f : mean > 1 ? 1 : mean;
+        const float label = labels[row[0] + c], clean = prob[row[0] + c];
+        for (int v = 0; v < 3; v++) {
+            const float p = prob[row[v] + c], g = weight / 3 * logf((p < 1e-30f ? 1e-30f : p) / mean);
+            apart += (double)(p * g);
+            q[row[v] + c] = (v == 0 ? label : 0) - p * g;
+        }
+        if (label != 0) wrong -= (double)(label * logf(clean < 1e-30f ? 1e-30f : clean));
+    }
+    apart = block_sum<N>(apart);
+    wrong = block_sum<N>(wrong);
+    if (threadIdx.x == 0) cross[i] = (float)wrong, loss[i] = (float)apart;
+}
+void am_gpu_jsd(am_stream st, int n, int k, float weight, const float *prob, const float *labels, float *q, float *cross,
+                float *loss)
+{
+    AM_LAUNCH(jsd_kernel, dim3((unsigned)n), dim3(N), st, n, k, weight, prob, labels, q, cross, loss);
+}

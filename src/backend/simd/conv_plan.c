@@ -59,11 +59,15 @@ static void conv_plan_drop(am_backend *be, am_conv *k)
     k->plan = NULL;
 }
 
-/* The weight of filter o for channel i, both counted in merged blocks with padding; 0 where there is none. */
-INLINE float conv_weight(const am_conv *k, const conv_plan *p, const float *w, int o, int i, int tap)
+/* The taps of filter o on channel i, both counted in merged blocks with padding; NULL where there are none. */
+INLINE const float *conv_taps(const am_conv *k, const conv_plan *p, const float *w, int o, int i)
 {
-    int c = k->c / k->groups, f = k->filters / k->groups;
-    int group = o / f;
-    if (o >= k->filters || i < group * c || i >= (group + 1) * c) return 0;
-    return w[((size_t)o * (size_t)c + (size_t)(i - group * c)) * (size_t)p->taps + (size_t)tap];
+    int c = k->c, group = 0;
+    if (o >= k->filters) return NULL;
+    if (k->groups > 1) {
+        c = k->c / k->groups;
+        group = o / (k->filters / k->groups);
+    }
+    if (i < group * c || i >= (group + 1) * c) return NULL;
+    return w + ((size_t)o * (size_t)c + (size_t)(i - group * c)) * (size_t)p->taps;
 }

@@ -164,14 +164,15 @@ static float *gather_line(const gather *g, const spot *p, int y, int first, int 
     return a;
 }
 
-/* Rows of A: all taps of one block.  Where the window lies inside the map and a pixel is the block,
+/* Rows of A, `stride` floats apart: all taps of one block.  Where the window lies inside the map and a pixel is the block,
  * a line of it is one straight copy. */
-static void gather_rows(const gather *g, const spot *p, int count, int block, float *a)
+static void gather_rows(const gather *g, const spot *p, int count, int block, float *to, int stride)
 {
     const pixels *s = &g->from;
     const int straight = s->pixel == g->c && !s->one, line = g->taps_x * g->c;
     const size_t down = (size_t)(s->w * s->pixel);
-    for (int r = 0; r < count; r++, p++) {
+    for (int r = 0; r < count; r++, p++, to += stride) {
+        float *a = to;
         if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h && p->x + g->taps_x <= s->w) {
             size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
             for (int ty = 0; ty < g->taps_y; ty++, at += down, a += line) gather_copy(g, at, line, a);
@@ -253,7 +254,7 @@ static void gather_item(const void *arg, int item, int worker)
             product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
             product.stride_i = (size_t)g->from.pixel;
         } else {
-            gather_rows(g, spots, count, b, a);
+            gather_rows(g, spots, count, b, a, depth);
         }
         gemm(&product);
     }
@@ -285,24 +286,26 @@ typedef struct gather_prepare {
     int back, py, px, taps_y, taps_x;
 } gather_prepare;
 
-/* One row of B: a tap and a source channel of a block. */
-static void gather_prepare_item(const void *arg, int item, int worker)
+/* The rows of B of one source channel, counted through the blocks. */
+static void gather_prepare_item(const void *arg, int source, int worker)
 {
     const gather_prepare *s = arg;
     const am_conv *k = s->conv;
     const conv_plan *p = conv_plan_of(k);
+    const int c = s->back ? p->f : p->c, f = s->back ? p->c : p->f, columns = am_simd_up(f, W);
+    const int depth = s->taps_y * s->taps_x * c, block = source / c;
     (void)worker;
-    int c = s->back ? p->f : p->c, f = s->back ? p->c : p->f, columns = am_simd_up(f, W);
-    int depth = s->taps_y * s->taps_x * c, block = item / depth, row = item % depth;
-    int tap = row / c, source = block * c + row % c, ty = tap / s->taps_x, tx = tap % s->taps_x;
-    if (s->back) {
-        ty = phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty);
-        tx = phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx);
-    }
-    float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns;
     for (int i = 0; i < columns; i++) {
-        int result = block * f + i, o = s->back ? source : result, in = s->back ? result : source;
-        to[packed_at(depth, columns, row, i)] = i < f ? conv_weight(k, p, s->w, o, in, ty * k->size + tx) : 0;
+        const int result = block * f + i, first = i / PANEL * PANEL, width = am_simd_min(PANEL, columns - first);
+        const float *w = i >= f ? NULL : conv_taps(k, p, s->w, s->back ? source : result, s->back ? result : source);
+        float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns + (size_t)first * (size_t)depth +
+                    (size_t)(source % c) * (size_t)width + (size_t)(i - first);
+        for (int ty = 0; ty < s->taps_y; ty++)
+            for (int tx = 0; tx < s->taps_x; tx++, to += c * width) {
+                int y = s->back ? phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty) : ty;
+                int x = s->back ? phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx) : tx;
+                *to = w ? w[y * k->size + x] : 0;
+            }
     }
 }
 
@@ -310,7 +313,7 @@ static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, f
 {
     const conv_plan *p = conv_plan_of(k);
     gather_prepare s = {.conv = k, .w = w, .to = to, .taps_y = k->size, .taps_x = k->size};
-    am_team_run(team, p->blocks * p->taps * p->c, gather_prepare_item, &s);
+    am_team_run(team, p->blocks * p->c, gather_prepare_item, &s);
     s.back = 1;
     s.to += gather_weights_forward(p);
     for (s.py = 0; s.py < k->stride; s.py++)
@@ -318,7 +321,7 @@ static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, f
             s.taps_y = phase_taps(k, s.py);
             s.taps_x = phase_taps(k, s.px);
             int rows = p->blocks * s.taps_y * s.taps_x * p->f;
-            am_team_run(team, rows, gather_prepare_item, &s);
+            if (rows) am_team_run(team, p->blocks * p->f, gather_prepare_item, &s);
             s.to += (size_t)rows * (size_t)am_simd_up(p->c, W);
         }
 }

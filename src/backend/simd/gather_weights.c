@@ -26,7 +26,7 @@ static gather_grad gather_grad_make(const am_conv *k, int n)
     gather_grad s = {.g = gather_forward(k, n, 1), .conv = k};
     const gather *g = &s.g;
     int taps = g->taps_y * g->taps_x, pixels = n * g->grid_h * g->grid_w;
-    s.bundle = am_simd_min(am_simd_max(64 / g->c, g->taps_x), taps);    /* a line of the window at least */
+    s.bundle = am_simd_min(am_simd_max(256 / g->c / g->taps_x, 1) * g->taps_x, taps);   /* whole lines of the window */
     s.bundles = (taps + s.bundle - 1) / s.bundle;
     s.run = am_simd_min(GRAD_SPOTS, pixels);
     s.part_room = (size_t)g->blocks * (size_t)taps * (size_t)g->c * (size_t)g->columns;
@@ -48,7 +48,7 @@ static const float *gather_grad_rows(const gather_grad *s, const spot *p, int co
     const pixels *d = &g->to;
     const int width = g->blocks * g->columns;
     const int whole = !d->one && d->pixel == width && width % W == 0;
-    if (sizeof(elem) == sizeof(float) && whole && apart(width) == width) {
+    if (sizeof(elem) == sizeof(float) && whole && width >= 16 && apart(width) == width) {
         *stride = (size_t)width;
         return (const float *)s->dy + p->to;
     }
@@ -69,8 +69,8 @@ static const float *gather_grad_rows(const gather_grad *s, const spot *p, int co
 static void gather_grad_bundle(const gather_grad *s, const spot *p, int count, int block, int first, int taps, float *a)
 {
     const gather *g = &s->g;
-    if (taps == g->taps_y * g->taps_x && apart(taps * g->c) == taps * g->c) {
-        gather_rows(g, p, count, block, a);
+    if (taps == g->taps_y * g->taps_x) {
+        gather_rows(g, p, count, block, a, apart(taps * g->c));
         return;
     }
     const int spare = apart(taps * g->c) - taps * g->c;

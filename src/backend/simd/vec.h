@@ -10,6 +10,9 @@
 #define AM_VEC_H
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__) || defined(WIDE_VECTORS)
 #define PANEL_OF_FOUR 1
@@ -65,9 +68,13 @@ INLINE vec load_elems(const elem *p)
 }
 INLINE void store_elems(elem *p, vec v)
 {
+#if defined(__AVX512BF16__)
+    *(half_loose *)p = (half_loose)_mm512_cvtneps_pbh((__m512)v);
+#else
     vec_bits b = (vec_bits)v;
     b = (b + 0x7fff + (b >> 16 & 1)) >> 16;
     *(half_loose *)p = __builtin_convertvector(b, half_loose);
+#endif
 }
 #else
 typedef float elem;

@@ -53,8 +53,7 @@ INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u
     }
 }
 
-/* One item: one row of all of U's matrices, the first `f` items forward... row is a channel
- * counted through the blocks. */
+/* One row of every U[point]: an input channel, counted through the blocks, forward; then a filter, back. */
 static void winograd_prepare_item(const void *arg, int item, int worker)
 {
     const winograd_prepare *s = arg;
@@ -69,9 +68,8 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
         float tap[9][W];
         for (int lane = 0; lane < W; lane++) {
             int other = block * columns + column + lane;
-            for (int t = 0; t < 9; t++)
-                tap[t][lane] = turned ? conv_weight(s->conv, p, s->w, row, other, t)
-                                      : conv_weight(s->conv, p, s->w, other, row, t);
+            const float *w = turned ? conv_taps(s->conv, p, s->w, row, other) : conv_taps(s->conv, p, s->w, other, row);
+            for (int t = 0; t < 9; t++) tap[t][lane] = w ? w[t] : 0;
         }
         float *to = u + packed_at(rows, columns, row % rows, column);
         if (turned) points_of_taps(tap, 1, to, u_point);

@@ -1,5 +1,6 @@
 /* emulate.cpp: see emulate.h. */
 #include "emulate.h"
+#include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <ucontext.h>
@@ -11,74 +12,89 @@ namespace {
 
 enum { STACK = 64 << 10 };
 
+/* A fiber lives on from block to block.  Its first entry is ucontext's; from then on it is left and
+ * entered by longjmp, which costs no system call. */
 struct fiber {
     ucontext_t context;
+    jmp_buf here;
     std::vector<char> stack;
     dim3 index;
     bool waiting, done;
 };
 
-std::vector<fiber> fibers;
-ucontext_t scheduler;
+std::vector<fiber *> fibers;
+jmp_buf scheduler;
 fiber *running;
 const std::function<void()> *body;
 unsigned launches;
 
-void enter()
+void yield()
 {
-    (*body)();
-    running->done = true;
-    swapcontext(&running->context, &scheduler);
+    if (!_setjmp(running->here)) _longjmp(scheduler, 1);
 }
 
-void resume(fiber &f)
+void enter()
 {
-    running = &f;
-    threadIdx = f.index;
-    swapcontext(&scheduler, &f.context);
+    for (;;) {
+        (*body)();
+        running->done = true;
+        yield();
+    }
+}
+
+void resume(fiber *f)
+{
+    running = f;
+    threadIdx = f->index;
+    if (!_setjmp(scheduler)) {
+        if (!f->stack.empty()) _longjmp(f->here, 1);
+        f->stack.resize(STACK);
+        getcontext(&f->context);
+        f->context.uc_stack.ss_sp = f->stack.data();
+        f->context.uc_stack.ss_size = STACK;
+        makecontext(&f->context, enter, 0);
+        setcontext(&f->context);
+    }
     running = NULL;
 }
 
-void start(fiber &f, unsigned i)
+dim3 thread_of(unsigned i) { return dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)); }
+
+void start(unsigned i)
 {
-    f.index = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y));
-    f.waiting = f.done = false;
-    f.stack.resize(STACK);
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.data();
-    f.context.uc_stack.ss_size = STACK;
-    f.context.uc_link = &scheduler;
-    makecontext(&f.context, enter, 0);
+    if (fibers.size() <= i) fibers.push_back(new fiber());
+    fibers[i]->index = thread_of(i);
+    fibers[i]->waiting = fibers[i]->done = false;
 }
 
 /* All threads of the block at blockIdx.  Where the first one meets no barrier, none of them does, and
  * the others are plain calls. */
 void block(unsigned threads, bool backwards)
 {
-    start(fibers[0], 0);
+    start(0);
     resume(fibers[0]);
-    if (fibers[0].done) {
-        for (unsigned i = 1; i < threads; i++) {
-            threadIdx = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y));
-            (*body)();
+    for (unsigned i = 1; i < threads; i++) {
+        if (!fibers[0]->done) {
+            start(i);
+            continue;
         }
-        return;
+        threadIdx = thread_of(i);
+        (*body)();
     }
-    for (unsigned i = 1; i < threads; i++) start(fibers[i], i);
-    for (unsigned alive = threads; alive;) {
+    for (unsigned alive = fibers[0]->done ? 0 : threads; alive;) {
         unsigned ended = 0, stopped = 0;
         for (unsigned k = 0; k < threads; k++) {
-            fiber &f = fibers[backwards ? threads - 1 - k : k];
-            if (!f.done && !f.waiting) resume(f);
-            ended += f.done;
-            stopped += f.waiting && !f.done;
+            fiber *f = fibers[backwards ? threads - 1 - k : k];
+            if (!f->done && !f->waiting) resume(f);
+            ended += f->done;
+            stopped += f->waiting && !f->done;
         }
         if (ended && stopped) {
             fprintf(stderr, "emulate: %u threads of a block have ended and %u wait at a barrier\n", ended, stopped);
             abort();
         }
         alive = threads - ended;
-        for (unsigned i = 0; i < threads; i++) fibers[i].waiting = false;
+        for (unsigned i = 0; i < threads; i++) fibers[i]->waiting = false;
     }
 }
 
@@ -91,7 +107,7 @@ void am_emulate_barrier()
         abort();
     }
     running->waiting = true;
-    swapcontext(&running->context, &scheduler);
+    yield();
 }
 
 void am_emulate_launch(dim3 grid, dim3 size, const std::function<void()> &kernel)
@@ -101,7 +117,6 @@ void am_emulate_launch(dim3 grid, dim3 size, const std::function<void()> &kernel
         fprintf(stderr, "emulate: %u x %u x %u blocks of %u threads cannot be launched\n", grid.x, grid.y, grid.z, threads);
         abort();
     }
-    if (fibers.size() < threads) fibers.resize(threads);
     body = &kernel;
     blockDim = size;
     gridDim = grid;
