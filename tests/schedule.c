@@ -61,6 +61,8 @@ static void burn_in_rises_by_its_power(void **state)
     o.scale = 0.5;
     is(rate(&o, 11, 100), 0.1);
     is(rate(&o, 12, 100), 0.05);
+    o.burn_in = 12;                                         /* which the update of that number is past */
+    is(rate(&o, 12, 100), 0.05);
 }
 
 static void a_random_rate_is_a_function_of_seed_and_update(void **state)
