@@ -84,7 +84,7 @@ case $build in *-address*)
     fi ;;
 esac
 
-if [ -z "${SUITES:-}" ]; then suite tests/run 900 "$build/tests/run"; fi
+if [ -z "${SUITES:-}" ]; then suite tests/run 1200 "$build/tests/run"; fi
 for s in ${SUITES:-headers floors refuse cli repeat}; do
     suite "tests/$s.sh" 900 "tests/$s.sh"
 done

@@ -72,6 +72,8 @@ void am_close_backend(am_backend *be)
 
 am_status am_check_classes(const am_data *d, const am_trainer *t, am_err *e)
 {
+    if (t->net.input.c != 3)
+        return am_fail(e, AM_EINPUT, t->net.layer[0].loc, "[net] channels=%d, and images have 3; set channels=3", t->net.input.c);
     if (d->classes == t->classes) return AM_OK;
     const am_layer *l = &t->net.layer[t->clean_head];
     return am_fail(e, AM_EINPUT, l->loc, "the network tells %d classes apart and %s has classes=%d; set output= of the [connected] above this [softmax] to %d",

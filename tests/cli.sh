@@ -160,7 +160,7 @@ expect 1 'a \.data file has no sections' classifier train "$T/tiny.cfg" "$T/tiny
 expect 1 'no such file' net "$T/none.cfg"
 expect 1 'no such file' bench "$T/none.cfg"
 expect 1 'no such file' classifier replay "$T/tiny.cfg" "$T/none.safetensors" "$T/out.safetensors"
-expect 1 '.' classifier replay "$T/tiny.cfg" "$B/tiny.chart.png" "$T/out.safetensors"
+expect 1 'is not a safetensors file' classifier replay "$T/tiny.cfg" "$B/tiny.chart.png" "$T/out.safetensors"
 
 # ---- weights ----
 valid_weights() { expect 1 "$2" classifier valid "$D" "$T/tiny.cfg" "$1"; }
@@ -217,7 +217,7 @@ train_data 'x\.data:[0-9]+: valid=.*does not exist'
 data format format=cifar1000 >"$T/x.data"
 train_data 'x\.data:[0-9]+: format=cifar1000 is none of'
 data format format=cifar10 >"$T/x.data"
-train_data '.'
+train_data 'data_batch_1\.bin: no such file'
 data names "names=$T/nowhere" >"$T/x.data"
 train_data 'nowhere'
 head -n 9 "$T/s/names.txt" >"$T/nine.txt"
@@ -227,6 +227,8 @@ data per_class per_class=1 >"$T/x.data"
 train_data 'x\.data: train= has 10 images, fewer than one batch=20'
 sed 's/^epochs=2/epochs=0/' "$T/tiny.cfg" >"$T/endless.cfg"
 expect 1 'no end to the training' classifier train "$D" "$T/endless.cfg"
+sed 's/^width=16/&\nchannels=1/' "$T/plain.cfg" >"$T/grey.cfg"
+expect 1 'grey\.cfg:[0-9]+: \[net\] channels=1, and images have 3' classifier train "$D" "$T/grey.cfg"
 
 # ---- lists and pictures ----
 mkdir -p "$T/pictures"
@@ -300,7 +302,7 @@ expect 0 'epoch 1 of 1' classifier train "$T/x.data" "$T/plain.cfg" -epochs 1 -t
 holds "the backup folder is made" [ -s "$T/new/plain_final.weights" ]
 expect 1 'cannot be written' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/none/sheet.png"
 expect 1 'is a folder' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T"
-expect 1 '.' data shapes "$T/tiny.cfg" -train 10 -valid 10
+expect 1 'tiny\.cfg: cannot make this folder' data shapes "$T/tiny.cfg" -train 10 -valid 10
 "$AUTOMIX" help >/dev/full 2>"$T/err"
 holds "standard output on a full disk is a fault" [ $? -eq 1 ]
 
