@@ -3,7 +3,11 @@
 #include "lab.h"
 
 /* ---- with a trainer ---- */
-typedef struct numbers { float *value, *buffer, *velocity, *teacher, *statistics; size_t learned, buffers; t_span block; } numbers;
+typedef struct numbers {
+    float *value, *buffer, *velocity, *teacher, *statistics;
+    size_t learned, buffers;
+    t_span block;
+} numbers;
 
 static numbers look(t_lab *l)
 {
@@ -17,7 +21,8 @@ static numbers look(t_lab *l)
     if (t->has_teacher) {
         n.teacher = t_get(l->be, t->teacher.value, n.learned);
         n.statistics = t_get(l->be, t->teacher.buffer, n.buffers);
-        for (size_t i = 0; i < n.block.count; i++) n.teacher[n.block.at + i] = 0;       /* the teacher has no MixBlock */
+        for (size_t i = 0; i < n.block.count; i++)
+            n.teacher[n.block.at + i] = 0; /* the teacher has no MixBlock */
     }
     return n;
 }
@@ -46,7 +51,13 @@ static void goes_on(am_backend *be)
     char text[3000], path[300];
     am_err e = {0};
     t_lab whole, part, rest;
-    am_progress said = {.step = 3, .epoch = 1, .average_loss = 1.5, .best = 42, .seed = 9, .sums = {[0] = 3, [15] = 0.1}}, heard;
+    am_progress said = {.step = 3,
+                        .epoch = 1,
+                        .average_loss = 1.5,
+                        .best = 42,
+                        .seed = 9,
+                        .sums = {[0] = 3, [15] = 0.1}},
+                heard;
     t_small_automix(text, sizeof text, "batch=4\nmomentum=0.9\n", "", 1);
     t_path(path, sizeof path, "trainer.weights");
     t_lab_open(&whole, be, text);
@@ -110,16 +121,22 @@ static void refused(const char *from, const char *into, int what, int resume, co
 }
 
 #define HEAD(n) "[avgpool]\n[connected]\noutput=" #n "\nactivation=linear\n[softmax]\n"
-#define CONV(n, more) "[net]\nbatch=4\nwidth=6\nheight=6\n[convolutional]\nfilters=" #n "\nsize=3\nactivation=relu\n" more
+#define CONV(n, more)                                                                              \
+    "[net]\nbatch=4\nwidth=6\nheight=6\n[convolutional]\nfilters=" #n                              \
+    "\nsize=3\nactivation=relu\n" more
 
 static void weights_of_another_net_are_refused(void **state)
 {
     (void)state;
-    refused(CONV(4, HEAD(3)), CONV(5, HEAD(3)), AM_SAVE_WEIGHTS, 0, "student.0.weights has 108 numbers in another shape than layer 0 ([convolutional], lab.cfg:5) needs (135)");
+    refused(CONV(4, HEAD(3)), CONV(5, HEAD(3)), AM_SAVE_WEIGHTS, 0,
+            "student.0.weights has 108 numbers in another shape than layer 0 ([convolutional], "
+            "lab.cfg:5) needs (135)");
     refused(CONV(4, HEAD(3)), CONV(4, HEAD(2)), AM_SAVE_WEIGHTS, 0, "another network");
-    refused(CONV(4, HEAD(3)), CONV(4, "batch_normalize=1\n" HEAD(3)), AM_SAVE_WEIGHTS, 0, "has no tensor student.0.scales");
+    refused(CONV(4, HEAD(3)), CONV(4, "batch_normalize=1\n" HEAD(3)), AM_SAVE_WEIGHTS, 0,
+            "has no tensor student.0.scales");
     refused(CONV(4, HEAD(3)), CONV(4, HEAD(3)), AM_SAVE_WEIGHTS, 1, "cannot be resumed");
-    refused(CONV(4, HEAD(3)), CONV(4, HEAD(3) "[momentum_teacher]\n"), AM_SAVE_CHECKPOINT, 1, "no teacher");
+    refused(CONV(4, HEAD(3)), CONV(4, HEAD(3) "[momentum_teacher]\n"), AM_SAVE_CHECKPOINT, 1,
+            "no teacher");
 }
 
 static void a_teacher_starts_from_the_student(void **state)
@@ -133,7 +150,9 @@ static void a_teacher_starts_from_the_student(void **state)
     t_lab_open(&a, &be, CONV(4, "batch_normalize=1\n" HEAD(3)));
     t_lab_open(&b, &be, CONV(4, "batch_normalize=1\n" HEAD(3) "[momentum_teacher]\n"));
     t_update(&a);
-    t_ok(am_weights_save(&a.t, t_path(path, sizeof path, "plain.weights"), AM_SAVE_WEIGHTS, NULL, &e), &e);
+    t_ok(am_weights_save(&a.t, t_path(path, sizeof path, "plain.weights"), AM_SAVE_WEIGHTS, NULL,
+                         &e),
+         &e);
     t_ok(am_weights_load(&b.t, path, NULL, &e), &e);
     numbers x = look(&a), y = look(&b);
     assert_memory_equal(x.value, y.value, x.learned * sizeof(float));
@@ -150,7 +169,10 @@ static void a_teacher_starts_from_the_student(void **state)
 }
 
 /* ---- with am_train ---- */
-typedef struct talk { long stop_after; char said[4000]; } talk;
+typedef struct talk {
+    long stop_after;
+    char said[4000];
+} talk;
 
 static void hear(void *user, const char *text)
 {
@@ -159,14 +181,21 @@ static void hear(void *user, const char *text)
     snprintf(k->said + n, sizeof k->said - n, "%s\n", text);
 }
 
-static int stop(void *user) { return --((talk *)user)->stop_after == 0; }
+static int stop(void *user)
+{
+    return --((talk *)user)->stop_after == 0;
+}
 
 /* A set of 30 pictures; each run has a backup folder and so a .data file of its own. */
 static void lay_out(const char *folder, const char *cfg_name, const char *mix)
 {
     char path[300], text[3000];
     am_err e = {0};
-    am_shapes_request q = {.folder = t_path(path, sizeof path, "run"), .train = 30, .valid = 10, .size = 16, .seed = 1};
+    am_shapes_request q = {.folder = t_path(path, sizeof path, "run"),
+                           .train = 30,
+                           .valid = 10,
+                           .size = 16,
+                           .seed = 1};
     t_ok(am_data_shapes(&q, &e), &e);
     snprintf(text, sizeof text, "%s.data", folder);
     FILE *f = fopen(t_path(path, sizeof path, text), "w");
@@ -175,16 +204,20 @@ static void lay_out(const char *folder, const char *cfg_name, const char *mix)
     fprintf(f, "valid=%s\nformat=shapes\n", t_path(path, sizeof path, "run/valid"));
     fprintf(f, "backup=%s\n", t_path(path, sizeof path, folder));
     fclose(f);
-    t_small_automix(text, sizeof text, "batch=5\nepochs=2\nflip=1\npad_crop=2\npolicy=cosine\n", mix, 1);
+    t_small_automix(text, sizeof text, "batch=5\nepochs=2\nflip=1\npad_crop=2\npolicy=cosine\n",
+                    mix, 1);
     f = fopen(t_path(path, sizeof path, cfg_name), "w");
     assert_non_null(f);
     for (char *s = text; *s; s++)
-        if (!strncmp(s, "output=3", 8)) s += fprintf(f, "output=10") - 2;
-        else fputc(*s, f);
+        if (!strncmp(s, "output=3", 8))
+            s += fprintf(f, "output=10") - 2;
+        else
+            fputc(*s, f);
     fclose(f);
 }
 
-static am_status train(const char *folder, const char *cfg, const char *backend, int threads, long seed, int resume, long stop_after, talk *k, am_err *e)
+static am_status train(const char *folder, const char *cfg, const char *backend, int threads,
+                       long seed, int resume, long stop_after, talk *k, am_err *e)
 {
     char data[320], path[300], name[100];
     talk quiet = {0};
@@ -193,7 +226,13 @@ static am_status train(const char *folder, const char *cfg, const char *backend,
     am_watch watch = {.user = k, .say = hear, .stop = stop};
     snprintf(name, sizeof name, "%s.data", folder);
     t_path(data, sizeof data, name);
-    am_run run = {.data = data, .cfg = t_path(path, sizeof path, cfg), .backend = backend, .precision = "fp32", .threads = threads, .seed = seed, .resume = resume};
+    am_run run = {.data = data,
+                  .cfg = t_path(path, sizeof path, cfg),
+                  .backend = backend,
+                  .precision = "fp32",
+                  .threads = threads,
+                  .seed = seed,
+                  .resume = resume};
     return am_train(&run, &watch, e);
 }
 
@@ -202,7 +241,8 @@ static char *final_bytes(const char *folder, size_t *size, am_arena *mem)
     char path[300], name[100], *bytes;
     am_err e = {0};
     snprintf(name, sizeof name, "%s/run_final.weights", folder);
-    t_ok(am_file_slurp(mem, t_path(path, sizeof path, name), (size_t)1 << 30, &bytes, size, &e), &e);
+    t_ok(am_file_slurp(mem, t_path(path, sizeof path, name), (size_t)1 << 30, &bytes, size, &e),
+         &e);
     return bytes;
 }
 
@@ -223,12 +263,15 @@ static void a_stopped_run_ends_in_the_same_bytes(void **state)
     for (int i = 0; i < 2; i++) {
         am_err e = {0};
         talk k = {0};
-        if (!am_backend_find(backends[i]) || (t_backend && strcmp(t_backend, backends[i]))) continue;
+        if (!am_backend_find(backends[i]) || (t_backend && strcmp(t_backend, backends[i])))
+            continue;
         lay_out("whole", "run.cfg", "");
         lay_out("parts", "run.cfg", "");
         t_ok(train("whole", "run.cfg", backends[i], 1, 7, 0, 0, NULL, &e), &e);
-        t_ok(train("parts", "run.cfg", backends[i], 2, 7, 0, 4, NULL, &e), &e);        /* in mid-epoch, which has 6 updates */
-        t_ok(train("parts", "run.cfg", backends[i], 1, -1, 1, 2, NULL, &e), &e);       /* at its end; the seed is the checkpoint's */
+        t_ok(train("parts", "run.cfg", backends[i], 2, 7, 0, 4, NULL, &e),
+             &e); /* in mid-epoch, which has 6 updates */
+        t_ok(train("parts", "run.cfg", backends[i], 1, -1, 1, 2, NULL, &e),
+             &e); /* at its end; the seed is the checkpoint's */
         t_ok(train("parts", "run.cfg", backends[i], 2, -1, 1, 0, &k, &e), &e);
         assert_non_null(strstr(k.said, "resuming from "));
         assert_non_null(strstr(k.said, "at update 6, epoch 1"));
@@ -244,7 +287,8 @@ static void threads_do_not_matter(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         am_err e = {0};
-        if (!am_backend_find(backends[i]) || (t_backend && strcmp(t_backend, backends[i]))) continue;
+        if (!am_backend_find(backends[i]) || (t_backend && strcmp(t_backend, backends[i])))
+            continue;
         lay_out("one", "run.cfg", "mask_reduce=batch\n");
         lay_out("two", "run.cfg", "mask_reduce=batch\n");
         t_ok(train("one", "run.cfg", backends[i], 1, -1, 0, 0, NULL, &e), &e);
@@ -267,6 +311,9 @@ static void resume_without_a_checkpoint_starts_anew(void **state)
     same_end("anew", "anew2");
 }
 
-T_SUITE(checkpoint, cmocka_unit_test(what_is_saved_goes_on), cmocka_unit_test(weights_of_another_net_are_refused),
-        cmocka_unit_test(a_teacher_starts_from_the_student), cmocka_unit_test(a_stopped_run_ends_in_the_same_bytes),
-        cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(resume_without_a_checkpoint_starts_anew));
+T_SUITE(checkpoint, cmocka_unit_test(what_is_saved_goes_on),
+        cmocka_unit_test(weights_of_another_net_are_refused),
+        cmocka_unit_test(a_teacher_starts_from_the_student),
+        cmocka_unit_test(a_stopped_run_ends_in_the_same_bytes),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(resume_without_a_checkpoint_starts_anew));

@@ -1,16 +1,17 @@
-/* golden.c: whole training steps against an independent float64 implementation (golden/, DESIGN "Replay").
+/* golden.c: whole training steps against an independent float64 implementation (golden/README.md).
  *
- * Every tensor that comes out of am_replay is held against the stored one, ||out - ref|| / ||ref||: below
- * 1e-4 in float32.
+ * Every tensor that comes out of am_replay is held against the stored one, ||out - ref|| /
+ * ||ref||: below 1e-4 in float32.
  *
- * One exception.  step_official has one ReLU whose input in the first step is within 1.2e-7 of zero (layer 4,
- * channel 14, sample 2, pixel 58): float32 sums in some orders round it to the other side than float64 (cpu,
- * simd generic; not simd avx2).  Where that happens, five of the student's tensors are off by up to 2.8e-4; for
- * those five alone the bound is 5e-4. */
+ * One exception.  step_official has one ReLU whose input in the first step is within 1.2e-7 of
+ * zero (layer 4, channel 14, sample 2, pixel 58): float32 sums in some orders round it to the
+ * other side than float64 (cpu, simd generic; not simd avx2).  Where that happens, five of the
+ * student's tensors are off by up to 2.8e-4; for those five alone the bound is 5e-4. */
 #include "lab.h"
 
 static const char *const names[] = {"plain_resnext", "step_official", "step_paper"};
-static const char *const kink[] = {"student.0.biases", "student.1.weights", "student.1.biases", "student.2.biases", "student.4.biases"};
+static const char *const kink[] = {"student.0.biases", "student.1.weights", "student.1.biases",
+                                   "student.2.biases", "student.4.biases"};
 
 static int behind_the_kink(const char *set, const char *tensor)
 {
@@ -32,9 +33,15 @@ static void replay(const char *backend, const char *isa, int threads, const char
     snprintf(file, sizeof file, "golden/%s.out.safetensors", set);
     t_beside(want, sizeof want, file);
     t_path(out, sizeof out, "golden.safetensors");
-    am_run run = {.cfg = cfg, .backend = backend, .isa = isa, .precision = "fp32", .threads = threads, .seed = -1};
+    am_run run = {.cfg = cfg,
+                  .backend = backend,
+                  .isa = isa,
+                  .precision = "fp32",
+                  .threads = threads,
+                  .seed = -1};
     am_status s = am_replay(&run, in, out, &e);
-    if (s == AM_EDEVICE || (isa && (s == AM_EUSAGE || s == AM_EINPUT))) return;         /* not on this machine */
+    if (s == AM_EDEVICE || (isa && (s == AM_EUSAGE || s == AM_EINPUT)))
+        return; /* not on this machine */
     t_ok(s, &e);
     t_ok(am_safetensors_read(&got, out, &e), &e);
     t_ok(am_safetensors_read(&ref, want, &e), &e);
@@ -46,26 +53,34 @@ static void replay(const char *backend, const char *isa, int threads, const char
         assert_int_equal(g->type, AM_F32);
         assert_int_equal(g->dims, r->dims);
         for (int d = 0; d < r->dims; d++) assert_int_equal(g->dim[d], r->dim[d]);
-        double off = t_off(g->data, r->data, am_tensor_count(r)), most = behind_the_kink(set, r->name) ? 5e-4 : 1e-4;
+        double off = t_off(g->data, r->data, am_tensor_count(r)),
+               most = behind_the_kink(set, r->name) ? 5e-4 : 1e-4;
         if (!(off / most <= worst)) {
             worst = off / most;
             which = r->name;
         }
     }
-    if (!(worst <= 1)) fail_msg("%s on %s %s: %s is off by %.2f times its bound", set, backend, isa ? isa : "", which, worst);
+    if (!(worst <= 1))
+        fail_msg("%s on %s %s: %s is off by %.2f times its bound", set, backend, isa ? isa : "",
+                 which, worst);
     am_tensors_free(&got);
     am_tensors_free(&ref);
 }
 
 static void every_set_on_every_backend(void **state)
 {
-    static const struct { const char *backend, *isa; } machine[] = {
-        {"cpu", NULL}, {"cpu", "generic"}, {"simd", "generic"}, {"simd", "avx2"}, {"simd", "avx512"}, {"cuda", NULL},
+    static const struct {
+        const char *backend, *isa;
+    } machine[] = {
+        {"cpu", NULL},    {"cpu", "generic"}, {"simd", "generic"},
+        {"simd", "avx2"}, {"simd", "avx512"}, {"cuda", NULL},
     };
     (void)state;
     for (size_t m = 0; m < sizeof machine / sizeof *machine; m++)
         for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
-            if (!am_backend_find(machine[m].backend) || (t_backend && strcmp(t_backend, machine[m].backend))) continue;
+            if (!am_backend_find(machine[m].backend) ||
+                (t_backend && strcmp(t_backend, machine[m].backend)))
+                continue;
             replay(machine[m].backend, machine[m].isa, 1 + (int)k % 2, names[k]);
         }
 }

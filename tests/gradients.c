@@ -1,14 +1,14 @@
 /* gradients.c: every layer against central differences.
  *
- * A layer's `example` (registry row) becomes a net of three images of 4 x 8 x 6, with what is missing on
- * the way to a [softmax] behind it.  The loss is summed in double from the probabilities; the
- * gradient of every number, or of 64 spread evenly, is compared with
+ * A layer's `example` (registry row) becomes a net of three images of 4 x 8 x 6, with what is
+ * missing on the way to a [softmax] behind it.  The loss is summed in double from the
+ * probabilities; the gradient of every number, or of 64 spread evenly, is compared with
  *
  *      (8 (L(w + h) - L(w - h)) - (L(w + 2h) - L(w - 2h))) / 12h
  *
- * whose own error is h^4/30 of the fifth derivative.  Probabilities carry about 1e-7 of rounding each, so
- * at h = 1/128 the difference is good to about 1e-4.  Kinks would spoil it: leaky becomes elu, and the
- * values of an image lie 0.02 apart, more than 2h, so that no maximum changes hands.
+ * whose own error is h^4/30 of the fifth derivative.  Probabilities carry about 1e-7 of rounding
+ * each, so at h = 1/128 the difference is good to about 1e-4.  Kinks would spoil it: leaky becomes
+ * elu, and the values of an image lie 0.02 apart, more than 2h, so that no maximum changes hands.
  *
  * A [mixblock] ends its own trip, as in training: its loss is a weighted sum of the mask. */
 #include "lab.h"
@@ -26,10 +26,10 @@ typedef struct rig {
     am_plan plan;
     am_pass pass;
     am_dev given, q, state;
-    am_shape shape;             /* of what is given */
-    float *x, *label;           /* label: soft labels [n][classes], or what the mask's pixels weigh */
+    am_shape shape; /* of what is given */
+    float *x, *label; /* label: soft labels [n][classes], or what the mask's pixels weigh */
     int n, to, planes;
-    size_t rows;                /* of label */
+    size_t rows; /* of label */
 } rig;
 
 static const char *text_of(char *out, size_t size, const am_layer_type *type)
@@ -46,7 +46,9 @@ static const char *text_of(char *out, size_t size, const am_layer_type *type)
         }
     example[at] = 0;
     snprintf(out, size, "[net]\nbatch=3\nchannels=4\nheight=8\nwidth=6\nmean=0,0,0\n%s%s", example,
-             strcmp(type->name, "softmax") && strcmp(type->name, "mixblock") ? "[connected]\noutput=5\nactivation=linear\n[softmax]\ntemperature=0.7\n" : "");
+             strcmp(type->name, "softmax") && strcmp(type->name, "mixblock")
+                 ? "[connected]\noutput=5\nactivation=linear\n[softmax]\ntemperature=0.7\n"
+                 : "");
     return out;
 }
 
@@ -58,7 +60,8 @@ static void spread(float *x, int n, size_t each, uint64_t seed)
     for (int i = 0; i < n; i++) {
         am_rng r = am_rng_at(seed, 2, (uint64_t)i);
         am_rng_permute(&r, (int)each, order);
-        for (size_t k = 0; k < each; k++) x[(size_t)i * each + k] = (float)(4.0 * order[k] / (double)each - 2);
+        for (size_t k = 0; k < each; k++)
+            x[(size_t)i * each + k] = (float)(4.0 * order[k] / (double)each - 2);
     }
     free(order);
 }
@@ -72,10 +75,11 @@ static void rig_open(rig *r, am_backend *be, const char *text)
     t_ok(am_weights_open(&r->w, &r->net, 1, &e), &e);
     t_ok(am_weights_init(&r->w, &r->net, 3, &e), &e);
     t_scatter(be, r->w.value, r->net.learned, -0.6, 0.6, 11);
-    for (int i = 1; i < r->net.layers; i++)                 /* scales near 1, as they are */
+    for (int i = 1; i < r->net.layers; i++) /* scales near 1, as they are */
         for (int k = 0; k < r->net.layer[i].params; k++)
             if (!strcmp(r->net.layer[i].param[k].name, "scales"))
-                t_scatter(be, am_at(r->w.value, r->net.layer[i].param[k].offset), r->net.layer[i].param[k].count, 0.7, 1.3, 12);
+                t_scatter(be, am_at(r->w.value, r->net.layer[i].param[k].offset),
+                          r->net.layer[i].param[k].count, 0.7, 1.3, 12);
     r->to = r->net.layers - 1;
     r->planes = !strcmp(r->net.layer[r->to].type->name, "mixblock");
     am_weights_prepare(&r->net, &r->w);
@@ -98,7 +102,8 @@ static void rig_trip(rig *r, am_trip trip)
     r->shape = am_batch_of(r->net.layer[trip.from].out, trip.n);
     t_ok(am_pass_make(&r->pass, &r->plan, &r->net, trip, &r->w, &r->space, &e), &e);
     t_ok(am_space_commit(&r->space, &e), &e);
-    op->fill(r->be, r->space.high, NAN, r->space.block);    /* whoever reads what it has not written shows */
+    op->fill(r->be, r->space.high, NAN,
+             r->space.block); /* whoever reads what it has not written shows */
     r->given = op->alloc(r->be, op->room(r->be, r->shape));
     r->q = op->alloc(r->be, rows);
     r->state = op->alloc(r->be, 64);
@@ -153,7 +158,8 @@ static double loss(rig *r)
     am_forward(&r->pass);
     r->be->ops->download(r->be, r->rows, am_y(&r->pass, &r->net.layer[r->to]), p);
     t_ok(r->be->ops->sync(r->be, &e), &e);
-    for (size_t i = 0; i < r->rows; i++) sum += r->planes ? (double)r->label[i] * p[i] : -(double)r->label[i] * log((double)p[i]);
+    for (size_t i = 0; i < r->rows; i++)
+        sum += r->planes ? (double)r->label[i] * p[i] : -(double)r->label[i] * log((double)p[i]);
     return sum;
 }
 
@@ -182,15 +188,18 @@ static double at_pixel(rig *r, size_t at, float v)
 }
 
 /* Compare `count` numbers from `at` with the gradient g of all of them.  at_weight or at_pixel. */
-static void compare(rig *r, const char *what, double (*value)(rig *, size_t, float), const float *now, const float *g, size_t at, size_t count)
+static void compare(rig *r, const char *what, double (*value)(rig *, size_t, float),
+                    const float *now, const float *g, size_t at, size_t count)
 {
     double most = 0, worst = 0, fd_at = 0;
     size_t tested = count < NUMBERS ? count : NUMBERS, where = 0;
     for (size_t i = 0; i < count; i++) most = fmax(most, fabs((double)g[i]));
     for (size_t k = 0; k < tested; k++) {
         size_t i = k * count / tested;
-        double far = value(r, at + i, (float)(now[i] + 2 * step)) - value(r, at + i, (float)(now[i] - 2 * step));
-        double near = value(r, at + i, (float)(now[i] + step)) - value(r, at + i, (float)(now[i] - step));
+        double far = value(r, at + i, (float)(now[i] + 2 * step)) -
+                     value(r, at + i, (float)(now[i] - 2 * step));
+        double near =
+            value(r, at + i, (float)(now[i] + step)) - value(r, at + i, (float)(now[i] - step));
         double fd = (8 * near - far) / (12 * step);
         value(r, at + i, now[i]);
         if (!(fabs(fd - g[i]) <= worst)) {
@@ -199,8 +208,9 @@ static void compare(rig *r, const char *what, double (*value)(rig *, size_t, flo
             fd_at = fd;
         }
     }
-    if (!(worst <= 2e-3 * most + 2e-4))                     /* seen: 1.6e-3 of the largest, from curvature */
-        fail_msg("%s: %s[%zu]: gradient %.6g, difference %.6g (largest gradient %.3g)", r->be->about, what, where, (double)g[where], fd_at, most);
+    if (!(worst <= 2e-3 * most + 2e-4)) /* seen: 1.6e-3 of the largest, from curvature */
+        fail_msg("%s: %s[%zu]: gradient %.6g, difference %.6g (largest gradient %.3g)",
+                 r->be->about, what, where, (double)g[where], fd_at, most);
 }
 
 static void check_gradients(rig *r, am_trip trip)
@@ -213,7 +223,8 @@ static void check_gradients(rig *r, am_trip trip)
     op->fill(be, r->net.learned, 0, r->w.grad);
     learn(r);
     size_t pixels = am_count(r->shape);
-    float *dw = t_get(be, r->w.grad, r->net.learned), *dx = malloc(pixels * sizeof *dx), *w = t_get(be, r->w.value, r->net.learned);
+    float *dw = t_get(be, r->w.grad, r->net.learned), *dx = malloc(pixels * sizeof *dx),
+          *w = t_get(be, r->w.value, r->net.learned);
     assert_non_null(dx);
     op->get(be, r->shape, am_dy(&r->pass, &r->net.layer[trip.from]), dx);
 
@@ -222,11 +233,12 @@ static void check_gradients(rig *r, am_trip trip)
         for (int k = 0; k < r->net.layer[i].params; k++) {
             const am_param *p = &r->net.layer[i].param[k];
             if (p->role != AM_LEARNED || !r->plan.run[i]) continue;
-            snprintf(what, sizeof what, "from %d: layer %d [%s] %s", trip.from, i - 1, r->net.layer[i].type->name, p->name);
+            snprintf(what, sizeof what, "from %d: layer %d [%s] %s", trip.from, i - 1,
+                     r->net.layer[i].type->name, p->name);
             compare(r, what, at_weight, w + p->offset, dw + p->offset, p->offset, p->count);
         }
     snprintf(what, sizeof what, "from %d: input", trip.from);
-    if (r->planes)                                          /* the features are the teacher's */
+    if (r->planes) /* the features are the teacher's */
         for (size_t i = 0; i < pixels; i++) assert_true(dx[i] == 0);
     else
         compare(r, what, at_pixel, r->x, dx, 0, pixels);
@@ -268,7 +280,9 @@ static void examples(am_backend *be)
         char text[1000];
         rig r;
         rig_open(&r, be, text_of(text, sizeof text, *type));
-        check_gradients(&r, (am_trip){.from = r.planes ? am_net_find(&r.net, "features") : 0, .to = r.to, .n = N});
+        check_gradients(
+            &r,
+            (am_trip){.from = r.planes ? am_net_find(&r.net, "features") : 0, .to = r.to, .n = N});
         rig_close(&r);
     }
 }
@@ -279,8 +293,8 @@ static void every_layer(void **state)
     t_each_machine(1, examples);
 }
 
-/* Layers that are read several times, at once and across others: who writes a gradient and who adds,
- * and what may lie in the same memory, is the plan's business. */
+/* Layers that are read several times, at once and across others: who writes a gradient and who
+ * adds, and what may lie in the same memory, is the plan's business. */
 static const char branches[] =
     "[net]\nchannels=4\nheight=8\nwidth=6\nmean=0,0,0\n"
     "[convolutional]\nname=a\nfilters=6\nsize=3\npad=1\nbatch_normalize=1\nactivation=elu\n"
@@ -292,7 +306,8 @@ static const char branches[] =
     "[shortcut]\nname=d\nfrom=c\nactivation=elu\n"
     "[shortcut]\nfrom=-1\nalpha=0.5\nbeta=0.25\nactivation=tanh\n"
     "[route]\nlayers=d,-1,d\n"
-    "[avgpool]\n[connected]\noutput=5\nactivation=tanh\nbatch_normalize=1\n[connected]\noutput=4\nactivation=linear\n[softmax]\n";
+    "[avgpool]\n[connected]\noutput=5\nactivation=tanh\nbatch_normalize=1\n[connected]\noutput="
+    "4\nactivation=linear\n[softmax]\n";
 
 static void branching(am_backend *be)
 {
@@ -302,8 +317,10 @@ static void branching(am_backend *be)
         be->fuses = fuses;
         rig_open(&r, be, branches);
         for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-            check_gradients(&r, (am_trip){.from = am_net_find(&r.net, starts[i]), .to = r.to, .n = N});
-        check_gradients(&r, (am_trip){.to = r.to, .n = 2 * N, .groups = 2});     /* two batches in one */
+            check_gradients(&r,
+                            (am_trip){.from = am_net_find(&r.net, starts[i]), .to = r.to, .n = N});
+        check_gradients(&r,
+                        (am_trip){.to = r.to, .n = 2 * N, .groups = 2}); /* two batches in one */
         rig_close(&r);
     }
 }

@@ -1,7 +1,9 @@
 /* lab.c: the bench of lab.h. */
 #include "lab.h"
 
-static const struct { const char *name, *isa; } machines[] = {
+static const struct {
+    const char *name, *isa;
+} machines[] = {
     {"cuda", NULL}, {"simd", "avx512"}, {"simd", "avx2"}, {"simd", "generic"}, {"cpu", NULL},
 };
 
@@ -13,7 +15,7 @@ static int open_machine(am_backend *be, size_t i, int threads)
     *be = (am_backend){0};
     if (!type || (t_backend && strcmp(t_backend, type->name))) return 0;
     am_status s = type->open(be, &o, &e);
-    if (s == AM_EDEVICE || s == AM_EINPUT || s == AM_EUSAGE) return 0;  /* not on this machine */
+    if (s == AM_EDEVICE || s == AM_EINPUT || s == AM_EUSAGE) return 0; /* not on this machine */
     t_ok(s, &e);
     return 1;
 }
@@ -39,7 +41,10 @@ void t_open_machine(am_backend *be, int threads)
     fail_msg("no backend opens");
 }
 
-void t_close_machine(am_backend *be) { am_close_backend(be); }
+void t_close_machine(am_backend *be)
+{
+    am_close_backend(be);
+}
 
 void t_batch(t_lab *l, uint64_t seed)
 {
@@ -101,7 +106,8 @@ void t_learn(t_lab *l, float report[AM_REPORT])
     am_step_begin(t);
     am_report_clear(t);
     am_step_schedule(t);
-    for (int part = 0; part < t->net.options.subdivisions; part++) am_step_part(t, am_step_mix(t), &l->batch);
+    for (int part = 0; part < t->net.options.subdivisions; part++)
+        am_step_part(t, am_step_mix(t), &l->batch);
     t_ok(am_step_report(t, report, &e), &e);
 }
 
@@ -115,7 +121,10 @@ float *t_get(am_backend *be, am_dev d, size_t n)
     return x;
 }
 
-void t_set(am_backend *be, am_dev d, size_t n, const float *x) { be->ops->upload(be, n, x, d); }
+void t_set(am_backend *be, am_dev d, size_t n, const float *x)
+{
+    be->ops->upload(be, n, x, d);
+}
 
 void t_scatter(am_backend *be, am_dev d, size_t n, double lo, double hi, uint64_t seed)
 {
@@ -162,7 +171,8 @@ const char *t_small_automix(char *out, size_t size, const char *net, const char 
         "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=3\npad=1\nactivation=elu\n"
         "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=3\npad=1\nactivation=linear\n"
         "[shortcut]\nfrom=-2\nactivation=elu\n"
-        "[convolutional]\nname=narrow\nbatch_normalize=1\nfilters=4\nsize=3\nstride=2\npad=1\nactivation=elu\n"
+        "[convolutional]\nname=narrow\nbatch_normalize=1\nfilters=4\nsize=3\nstride=2\npad="
+        "1\nactivation=elu\n"
         "[convolutional]\nfilters=4\nsize=1\nactivation=tanh\n"
         "[route]\nname=feature\nlayers=-1,narrow\n"
         "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=elu\n"
@@ -170,7 +180,55 @@ const char *t_small_automix(char *out, size_t size, const char *net, const char 
         "[connected]\ninput=pool\noutput=3\nactivation=linear\n[softmax]\nname=one\n"
         "[connected]\ninput=pool\noutput=3\nactivation=linear\n[softmax]\nname=mix\n"
         "[mixblock]\nname=block\ninput=feature\n";
-    snprintf(out, size, "[net]\nwidth=8\nheight=8\nlearning_rate=0.1\n%s\n%s[mix]\nmethod=automix\n%s\n%s", net, body, mix,
-             teacher ? "[momentum_teacher]\nmomentum=0.9\n" : "");
+    snprintf(out, size,
+             "[net]\nwidth=8\nheight=8\nlearning_rate=0.1\n%s\n%s[mix]\nmethod=automix\n%s\n%s",
+             net, body, mix, teacher ? "[momentum_teacher]\nmomentum=0.9\n" : "");
     return out;
+}
+
+void t_lab_stir(t_lab *l, am_backend *be, const char *net, const char *mix, int teacher)
+{
+    char text[3000], all[1000];
+    snprintf(all, sizeof all,
+             "mask_margin=0.01\nmask_weight=2\nmask_schedule=constant\nlambda_margin=0\n%s", mix);
+    t_lab_open(l, be, t_small_automix(text, sizeof text, net, all, teacher));
+    am_trainer *t = &l->t;
+    int block = am_net_first(&t->net, "mixblock", 0);
+    t_span s = t_learned(&t->net, block);
+    t_scatter(be, am_at(t->student.value, s.at), s.count, -1, 1, 21);
+    for (int head = 0; head < 2; head++) {
+        t_span h = t_learned(&t->net, am_net_first(&t->net, "connected", head));
+        t_scatter(be, am_at(t->student.value, h.at), h.count, -1, 1, 22 + (uint64_t)head);
+    }
+    for (int i = 1; i < t->net.layers; i++) /* a branch whose last scale is 0 would be deaf */
+        for (int k = 0; k < t->net.layer[i].params; k++)
+            if (!strcmp(t->net.layer[i].param[k].name, "scales"))
+                t_scatter(be, am_at(t->student.value, t->net.layer[i].param[k].offset),
+                          t->net.layer[i].param[k].count, 0.7, 1.3, 30 + (uint64_t)i);
+    if (teacher) {
+        am_weights_copy(&t->net, &t->student, &t->teacher);
+        for (int i = 1; i < t->net.layers; i++) { /* a teacher unlike the student */
+            t_span p = t_learned(&t->net, i);
+            float *w = t_get(be, am_at(t->teacher.value, p.at), p.count);
+            am_rng r = am_rng_at(40, (uint64_t)i, 0);
+            for (size_t k = 0; k < p.count; k++) w[k] *= (float)am_rng_between(&r, 0.7, 1.3);
+            t_set(be, am_at(t->teacher.value, p.at), p.count, w);
+            free(w);
+        }
+        am_weights_prepare(&t->net, &t->teacher);
+    }
+    am_weights_prepare(&t->net, &t->student);
+    t->step = 3;
+}
+
+void t_clear_gradients(t_lab *l)
+{
+    l->be->ops->fill(l->be, l->t.net.learned, 0, l->t.student.grad);
+}
+
+int t_all_zero(const float *g, t_span s)
+{
+    for (size_t i = s.at; i < s.at + s.count; i++)
+        if (g[i] != 0) return 0;
+    return 1;
 }

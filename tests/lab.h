@@ -22,7 +22,7 @@ typedef struct t_lab {
     am_host_batch batch;        /* t.n images of random bytes; label i is i % classes */
 } t_lab;
 void t_lab_open(t_lab *, am_backend *, const char *cfg);
-void t_lab_load(t_lab *, am_backend *, const char *path, int batch);    /* from a file, at another batch */
+void t_lab_load(t_lab *, am_backend *, const char *path, int batch);    /* at that batch */
 void t_lab_close(t_lab *);
 void t_batch(t_lab *, uint64_t seed);                   /* other images, other order of labels */
 
@@ -47,9 +47,15 @@ double t_off(const float *a, const float *b, size_t n);
 /* A path below tests/, wherever the program is run from the repository's root. */
 char *t_beside(char *out, size_t size, const char *name);
 
-/* A net with every kind of branch: a shortcut, a route, two heads, a MixBlock, a teacher.  Smooth, so
- * that differences tell gradients.  `net` and `mix` are lines for
- * [net] and [mix]; the net has 3 classes and takes 3 x 8 x 8. */
+/* A net with every kind of branch: a shortcut, a route, two heads, a MixBlock, a teacher.  Smooth,
+ * so that differences tell gradients.  `net` and `mix` are lines for [net] and [mix]; the net has
+ * 3 classes and takes 3 x 8 x 8. */
 const char *t_small_automix(char *out, size_t size, const char *net, const char *mix, int teacher);
+
+/* Such a trainer at step 3 with every part stirred: masks far from 1/2, both losses of the
+ * MixBlock at work, a teacher unlike the student. */
+void t_lab_stir(t_lab *, am_backend *, const char *net, const char *mix, int teacher);
+void t_clear_gradients(t_lab *);
+int  t_all_zero(const float *g, t_span);
 
 #endif

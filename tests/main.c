@@ -8,8 +8,9 @@
     row(arena) row(rng) row(file) row(cfg) row(keys)                                               \
     row(image) row(augment) row(dataset) row(shapes) row(loader) row(picture)                      \
     row(backends) row(backends_conv) row(backends_rows) row(backends_pairing)                      \
-    row(gradients) row(golden) row(mixers) row(step) row(schedule) row(nets) row(memory)           \
-    row(checkpoint) row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_views)
+    row(gradients) row(golden) row(mixers) row(step) row(step_order) row(schedule) row(nets)       \
+    row(memory) row(checkpoint)                                                                    \
+    row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_views)
 #define DECLARE(name) extern const t_suite suite_##name;
 SUITES(DECLARE)
 #define ROW(name) &suite_##name,
@@ -41,7 +42,8 @@ int main(int argc, char **argv)
         int wanted = first >= argc;
         for (int k = first; k < argc; k++) wanted |= !strcmp(argv[k], suites[i]->name);
         if (!wanted) continue;
-        int bad = _cmocka_run_group_tests(suites[i]->name, suites[i]->test, suites[i]->count, NULL, NULL);
+        const t_suite *s = suites[i];
+        int bad = _cmocka_run_group_tests(s->name, s->test, s->count, NULL, NULL);
         failed += bad;
         passed += (int)suites[i]->count - bad;
     }

@@ -1,7 +1,8 @@
 /* memory.c: training allocates nothing, and an allocation that fails is told, not fatal.
  *
- * The program is linked with --wrap for malloc and its kin (Makefile), so that what our own code asks of the
- * host is counted here and can be refused: every allocation in turn, on the device as on the host. */
+ * The program is linked with --wrap for malloc and its kin (Makefile), so that what our own code
+ * asks of the host is counted here and can be refused: every allocation in turn, on the device as
+ * on the host. */
 #include "lab.h"
 #include <stdatomic.h>
 
@@ -11,17 +12,17 @@ void *__real_calloc(size_t, size_t);
 void *__real_realloc(void *, size_t);
 void *__real_aligned_alloc(size_t, size_t);
 char *__real_strdup(const char *);
-void  __real_free(void *);
+void __real_free(void *);
 void *__wrap_malloc(size_t);
 void *__wrap_calloc(size_t, size_t);
 void *__wrap_realloc(void *, size_t);
 void *__wrap_aligned_alloc(size_t, size_t);
 char *__wrap_strdup(const char *);
-void  __wrap_free(void *);
+void __wrap_free(void *);
 
-static _Thread_local long mine;     /* asked for by this thread */
-static atomic_long alive;           /* blocks of all threads */
-static _Thread_local long refuse;   /* > 0: the refuse-th from now is refused; this thread's */
+static _Thread_local long mine; /* asked for by this thread */
+static atomic_long alive; /* blocks of all threads */
+static _Thread_local long refuse; /* > 0: the refuse-th from now is refused; this thread's */
 
 static int granted(void)
 {
@@ -35,10 +36,22 @@ static void *counted(void *p)
     return p;
 }
 
-void *__wrap_malloc(size_t n) { return granted() ? counted(__real_malloc(n)) : NULL; }
-void *__wrap_calloc(size_t n, size_t size) { return granted() ? counted(__real_calloc(n, size)) : NULL; }
-void *__wrap_aligned_alloc(size_t align, size_t n) { return granted() ? counted(__real_aligned_alloc(align, n)) : NULL; }
-char *__wrap_strdup(const char *s) { return granted() ? counted(__real_strdup(s)) : NULL; }
+void *__wrap_malloc(size_t n)
+{
+    return granted() ? counted(__real_malloc(n)) : NULL;
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return granted() ? counted(__real_calloc(n, size)) : NULL;
+}
+void *__wrap_aligned_alloc(size_t align, size_t n)
+{
+    return granted() ? counted(__real_aligned_alloc(align, n)) : NULL;
+}
+char *__wrap_strdup(const char *s)
+{
+    return granted() ? counted(__real_strdup(s)) : NULL;
+}
 
 void *__wrap_realloc(void *p, size_t n)
 {
@@ -55,10 +68,15 @@ void __wrap_free(void *p)
 /* ---- nothing in a step ---- */
 static const char *cfg_of(char *out, size_t size, int k)
 {
-    static const char *const mix[] = {"", "[mix]\nmethod=mixup\n", "[mix]\nmethod=cutmix\n[momentum_teacher]\n"};
+    static const char *const mix[] = {"", "[mix]\nmethod=mixup\n",
+                                      "[mix]\nmethod=cutmix\n[momentum_teacher]\n"};
     if (k == 3) return t_small_automix(out, size, "batch=6\nsubdivisions=2\n", "", 1);
-    snprintf(out, size, "[net]\nbatch=4\nwidth=8\nheight=8\n[convolutional]\nfilters=5\nsize=3\npad=1\nbatch_normalize=1\nactivation=relu\n"
-             "[maxpool]\nsize=2\nstride=2\n[dropout]\n[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n%s", mix[k]);
+    snprintf(out, size,
+             "[net]\nbatch=4\nwidth=8\nheight=8\n[convolutional]\nfilters=5\nsize=3\npad=1\nbatch_"
+             "normalize=1\nactivation=relu\n"
+             "[maxpool]\nsize=2\nstride=2\n[dropout]\n[avgpool]\n[connected]\noutput=3\nactivation="
+             "linear\n[softmax]\n%s",
+             mix[k]);
     return out;
 }
 
@@ -87,19 +105,27 @@ static void a_step_allocates_nothing(void **state)
 }
 
 /* The same of am_train, between the updates of an epoch. */
-typedef struct seen { long steps, grew, at; } seen;
+typedef struct seen {
+    long steps, grew, at;
+} seen;
 
 static void on_step(void *user, const am_step_news *n)
 {
     seen *s = user;
-    if (n->step % 4 != 1) s->grew += mine != s->at;         /* an epoch has 4 updates; between them come files */
+    if (n->step % 4 != 1)
+        s->grew += mine != s->at; /* an epoch has 4 updates; between them come files */
     s->at = mine;
     s->steps++;
 }
 
 static am_status train(const char *set, const char *cfg, am_watch *watch, am_err *e)
 {
-    am_run run = {.data = set, .cfg = cfg, .backend = t_backend ? t_backend : "cpu", .precision = "fp32", .threads = 1, .seed = -1};
+    am_run run = {.data = set,
+                  .cfg = cfg,
+                  .backend = t_backend ? t_backend : "cpu",
+                  .precision = "fp32",
+                  .threads = 1,
+                  .seed = -1};
     return am_train(&run, watch, e);
 }
 
@@ -107,15 +133,21 @@ static void lay_out_set(char *set, char *cfg, size_t size)
 {
     char folder[300], text[3000];
     am_err e = {0};
-    am_shapes_request q = {.folder = t_path(folder, sizeof folder, "memory"), .train = 20, .valid = 10, .size = 16, .seed = 1};
+    am_shapes_request q = {.folder = t_path(folder, sizeof folder, "memory"),
+                           .train = 20,
+                           .valid = 10,
+                           .size = 16,
+                           .seed = 1};
     t_ok(am_data_shapes(&q, &e), &e);
     snprintf(set, size, "%s/shapes.data", folder);
     t_small_automix(text, sizeof text, "batch=5\nepochs=2\n", "", 1);
     FILE *f = fopen(t_path(cfg, size, "memory.cfg"), "w");
     assert_non_null(f);
     for (char *s = text; *s; s++)
-        if (!strncmp(s, "output=3", 8)) s += fprintf(f, "output=10") - 2;
-        else fputc(*s, f);
+        if (!strncmp(s, "output=3", 8))
+            s += fprintf(f, "output=10") - 2;
+        else
+            fputc(*s, f);
     fclose(f);
 }
 
@@ -143,7 +175,8 @@ static am_status whole_life(am_backend *be, const char *text, const am_ops *ops,
     float report[AM_REPORT];
     static const int label[3] = {0, 1, 2};
     static const unsigned char pixel[3 * 8 * 8 * 3];
-    am_host_batch b = {.n = 3, .pixel = (unsigned char *)(size_t)pixel, .label = (int *)(size_t)label};
+    am_host_batch b = {
+        .n = 3, .pixel = (unsigned char *)(size_t)pixel, .label = (int *)(size_t)label};
     const am_ops *own = be->ops;
     if (ops) be->ops = ops;
     am_status s = am_cfg_parse(&c, &mem, "x.cfg", text, strlen(text), e);
@@ -154,7 +187,8 @@ static am_status whole_life(am_backend *be, const char *text, const am_ops *ops,
     if (!s) {
         am_step_begin(&t);
         am_step_schedule(&t);
-        for (int part = 0; part < t.net.options.subdivisions; part++) am_step_part(&t, am_step_mix(&t), &b);
+        for (int part = 0; part < t.net.options.subdivisions; part++)
+            am_step_part(&t, am_step_mix(&t), &b);
         am_step_update(&t);
         s = am_step_report(&t, report, e);
     }
@@ -169,7 +203,10 @@ static am_ops refusing;
 static am_dev (*granting)(am_backend *, size_t);
 static long allowed;
 
-static am_dev meagre(am_backend *be, size_t floats) { return allowed-- > 0 ? granting(be, floats) : AM_NOWHERE; }
+static am_dev meagre(am_backend *be, size_t floats)
+{
+    return allowed-- > 0 ? granting(be, floats) : AM_NOWHERE;
+}
 
 static void device_refuses(am_backend *be)
 {
@@ -189,7 +226,8 @@ static void device_refuses(am_backend *be)
             assert_true(n > 10);
             break;
         }
-        if (s != AM_ENOMEM || !e.text[0]) fail_msg("%s: without the %ldth block: status %d, '%s'", be->about, n + 1, s, e.text);
+        if (s != AM_ENOMEM || !e.text[0])
+            fail_msg("%s: without the %ldth block: status %d, '%s'", be->about, n + 1, s, e.text);
     }
 }
 
@@ -211,13 +249,16 @@ static void host_refuses(am_backend *be)
         long left = refuse;
         refuse = 0;
         assert_int_equal(be->bytes, 0);
-        if (atomic_load(&alive) != before) fail_msg("%s: without allocation %ld, %ld blocks are left", be->about, n, atomic_load(&alive) - before);
-        if (left > 0) {                                     /* it was never asked for */
+        if (atomic_load(&alive) != before)
+            fail_msg("%s: without allocation %ld, %ld blocks are left", be->about, n,
+                     atomic_load(&alive) - before);
+        if (left > 0) { /* it was never asked for */
             assert_int_equal(s, AM_OK);
             assert_true(n > 10);
             break;
         }
-        if (s != AM_ENOMEM || !e.text[0]) fail_msg("%s: without allocation %ld: status %d, '%s'", be->about, n, s, e.text);
+        if (s != AM_ENOMEM || !e.text[0])
+            fail_msg("%s: without allocation %ld: status %d, '%s'", be->about, n, s, e.text);
     }
 }
 
@@ -227,9 +268,9 @@ static void the_host_may_refuse(void **state)
     t_each_machine(1, host_refuses);
 }
 
-/* A run up to its first update and the checkpoint after it: refused memory ends it with a message, or did not
- * matter.  stb takes a refusal for "not of this format" and tries the next, so a picture may be called
- * unreadable instead. */
+/* A run up to its first update and the checkpoint after it: refused memory ends it with a message,
+ * or did not matter.  stb takes a refusal for "not of this format" and tries the next, so a
+ * picture may be called unreadable instead. */
 static int stop(void *user)
 {
     (void)user;
@@ -254,11 +295,14 @@ static void a_run_may_be_refused(void **state)
             assert_true(n > 50 && 2 * told > tried);
             break;
         }
-        if (s && !strstr(e.place, ".png") && (s != AM_ENOMEM || !e.text[0])) fail_msg("without allocation %ld: status %d, '%s' '%s'", n, s, e.place, e.text);
+        if (s && !strstr(e.place, ".png") && (s != AM_ENOMEM || !e.text[0]))
+            fail_msg("without allocation %ld: status %d, '%s' '%s'", n, s, e.place, e.text);
         tried++;
         told += s == AM_ENOMEM;
     }
 }
 
-T_SUITE(memory, cmocka_unit_test(a_step_allocates_nothing), cmocka_unit_test(training_allocates_only_between_epochs),
-        cmocka_unit_test(the_device_may_refuse), cmocka_unit_test(the_host_may_refuse), cmocka_unit_test(a_run_may_be_refused));
+T_SUITE(memory, cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(training_allocates_only_between_epochs),
+        cmocka_unit_test(the_device_may_refuse), cmocka_unit_test(the_host_may_refuse),
+        cmocka_unit_test(a_run_may_be_refused));

@@ -1,7 +1,9 @@
 /* mixers.c: what the methods draw, and what they make of pixels and labels. */
 #include "lab.h"
 
-#define TINY "[net]\nbatch=%d\nwidth=%d\nheight=%d\n[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n"
+#define TINY                                                                                       \
+    "[net]\nbatch=%d\nwidth=%d\nheight=%d\n[avgpool]\n[connected]\noutput=3\nactivation=linear\n[" \
+    "softmax]\n"
 
 static void open_tiny(t_lab *l, am_backend *be, int n, int w, int h, const char *mix)
 {
@@ -13,7 +15,10 @@ static void open_tiny(t_lab *l, am_backend *be, int n, int w, int h, const char 
 
 /* ---- pixels and labels ---- */
 
-typedef struct mixed { float *x, *y, *mask, *q, lambda; const int *perm; } mixed;
+typedef struct mixed {
+    float *x, *y, *mask, *q, lambda;
+    const int *perm;
+} mixed;
 
 /* One step; the batch before and after, the mask, the labels, as the host sees them. */
 static mixed mix_once(t_lab *l)
@@ -51,11 +56,15 @@ static void is_mixed(const t_lab *l, const mixed *m)
     for (size_t i = 0; i < (size_t)t->n; i++) {
         size_t j = (size_t)m->perm[i];
         for (size_t k = 0; k < c * pixels; k++) {
-            double w = m->mask[i * pixels + k % pixels], want = (1 - w) * m->x[i * c * pixels + k] + w * m->x[j * c * pixels + k];
-            if (fabs(m->y[i * c * pixels + k] - want) > 1e-6) fail_msg("%s: image %zu, number %zu is %g, not %g", l->be->about, i, k, (double)m->y[i * c * pixels + k], want);
+            double w = m->mask[i * pixels + k % pixels],
+                   want = (1 - w) * m->x[i * c * pixels + k] + w * m->x[j * c * pixels + k];
+            if (fabs(m->y[i * c * pixels + k] - want) > 1e-6)
+                fail_msg("%s: image %zu, number %zu is %g, not %g", l->be->about, i, k,
+                         (double)m->y[i * c * pixels + k], want);
         }
         for (int k = 0; k < t->classes; k++) {
-            double want = (l->batch.label[i] == k) * (double)m->lambda + (l->batch.label[j] == k) * (1 - (double)m->lambda);
+            double want = (l->batch.label[i] == k) * (double)m->lambda +
+                          (l->batch.label[j] == k) * (1 - (double)m->lambda);
             assert_true(fabs(m->q[i * (size_t)t->classes + (size_t)k] - want) < 1e-6);
         }
     }
@@ -88,7 +97,10 @@ static void cutmix_on(am_backend *be)
             assert_true(m.mask[i] == m.mask[i % (W * H)]);
             pasted += i < W * H && m.mask[i] == 1;
         }
-        assert_true(m.lambda == (float)(1 - pasted / (double)(W * H)));     /* the label's weight is the share that is left */
+        assert_true(
+            m.lambda ==
+            (float)(1 -
+                    pasted / (double)(W * H))); /* the label's weight is the share that is left */
         drop(&m);
     }
     t_lab_close(&l);
@@ -117,7 +129,8 @@ static void cutmix_boxes(void **state)
     t_open_machine(&be, 1);
     open_tiny(&l, &be, 2, W, H, "[mix]\nmethod=cutmix\nalpha=1\n");
     for (size_t k = 0; k < sizeof lambda / sizeof *lambda; k++) {
-        int bw = (int)(W * sqrt(1 - lambda[k])) / 2 * 2, bh = (int)(H * sqrt(1 - lambda[k])) / 2 * 2;
+        int bw = (int)(W * sqrt(1 - lambda[k])) / 2 * 2,
+            bh = (int)(H * sqrt(1 - lambda[k])) / 2 * 2;
         char seen[W * H] = {0};
         int centres = 0;
         l.t.fixed_lambda = lambda[k];
@@ -141,29 +154,34 @@ static void cutmix_boxes(void **state)
                 assert_int_equal(area, 0);
                 continue;
             }
-            if (!area) continue;                            /* a centre in the corner of a box of 2 x 2 */
+            if (!area) continue; /* a centre in the corner of a box of 2 x 2 */
             assert_int_equal(area, (x2 - x1) * (y2 - y1));
             assert_true(x2 - x1 == bw || (x2 - x1 < bw && (x1 == 0 || x2 == W)));
             assert_true(y2 - y1 == bh || (y2 - y1 < bh && (y1 == 0 || y2 == H)));
             int cx = x1 > 0 ? x1 + bw / 2 : x2 - bw / 2, cy = y1 > 0 ? y1 + bh / 2 : y2 - bh / 2;
-            if ((x1 == 0 && x2 == W) || (y1 == 0 && y2 == H)) continue;     /* no telling where the centre was */
+            if ((x1 == 0 && x2 == W) || (y1 == 0 && y2 == H))
+                continue; /* no telling where the centre was */
             assert_true(cx >= 0 && cx < W && cy >= 0 && cy < H);
             seen[cy * W + cx] = 1;
         }
         for (int i = 0; i < W * H; i++) centres += seen[i];
-        if (k == 3) assert_true(centres > 100);             /* anywhere in the image */
+        if (k == 3) assert_true(centres > 100); /* anywhere in the image */
     }
     t_lab_close(&l);
     t_close_machine(&be);
 }
 
-/* The student's mask is 1 - lambda where lambda is within lambda_margin of 0 or 1; the teacher's never. */
+/* The student's mask is 1 - lambda where lambda is within lambda_margin of 0 or 1; the teacher's
+ * never. */
 static void margin_on(am_backend *be)
 {
     char text[3000];
     t_lab l;
     float report[AM_REPORT];
-    static const struct { double lambda; int constant; } row[] = {{0.05, 1}, {0.08, 1}, {0.1, 0}, {0.5, 0}, {0.93, 1}};
+    static const struct {
+        double lambda;
+        int constant;
+    } row[] = {{0.05, 1}, {0.08, 1}, {0.1, 0}, {0.5, 0}, {0.93, 1}};
     t_lab_open(&l, be, t_small_automix(text, sizeof text, "batch=4\n", "lambda_margin=0.08\n", 1));
     am_trainer *t = &l.t;
     t_span s = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0));
@@ -172,7 +190,8 @@ static void margin_on(am_backend *be)
     for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
         t->fixed_lambda = row[k].lambda;
         t_learn(&l, report);
-        float *q = t_get(be, am_here(&t->space, t->mixed_mask), plane), *m = t_get(be, am_here(&t->space, t->judged_mask), plane);
+        float *q = t_get(be, am_here(&t->space, t->mixed_mask), plane),
+              *m = t_get(be, am_here(&t->space, t->judged_mask), plane);
         int constant[2] = {1, 1};
         for (size_t i = 0; i < plane; i++) {
             constant[0] &= fabs(q[i] - (1 - row[k].lambda)) < 1e-6;
@@ -204,7 +223,8 @@ static void partners(void **state)
         for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
             t_lab l;
             int n = sizes[k], fixed = 0;
-            open_tiny(&l, &be, n, 2, 2, no_repeat ? "[mix]\nmethod=mixup\nno_repeat=1\n" : "[mix]\nmethod=mixup\n");
+            open_tiny(&l, &be, n, 2, 2,
+                      no_repeat ? "[mix]\nmethod=mixup\nno_repeat=1\n" : "[mix]\nmethod=mixup\n");
             for (l.t.step = 0; l.t.step < 400; l.t.step++) {
                 int count[16] = {0};
                 am_step_draw(&l.t, &l.t.mix[0]);
@@ -216,7 +236,8 @@ static void partners(void **state)
                 }
             }
             if (no_repeat && n > 1) assert_int_equal(fixed, 0);
-            if (!no_repeat) assert_true(fixed > 300 && fixed < 500);        /* one a permutation, on average */
+            if (!no_repeat)
+                assert_true(fixed > 300 && fixed < 500); /* one a permutation, on average */
             t_lab_close(&l);
         }
     t_close_machine(&be);
@@ -242,7 +263,8 @@ static void lambdas_are_betas(void **state)
             sum += x;
             squares += x * x;
         }
-        double mean = sum / DRAWS, variance = squares / DRAWS - mean * mean, want = 1 / (4 * (2 * alpha[k] + 1));
+        double mean = sum / DRAWS, variance = squares / DRAWS - mean * mean,
+               want = 1 / (4 * (2 * alpha[k] + 1));
         assert_true(fabs(mean - 0.5) < 5 * sqrt(want / DRAWS));
         assert_true(fabs(variance - want) < 0.05 * want);
         t_lab_close(&l);
@@ -270,8 +292,10 @@ static void draws_are_of_seed_and_step(void **state)
     for (size_t k = 0; k < 3; k++) {
         char text[3000];
         t_lab l;
-        if (k < 2) snprintf(text, sizeof text, TINY "[mix]\nmethod=%s\n", 6, 8, 8, mixes[k]);
-        else t_small_automix(text, sizeof text, "batch=6\n", "", 1);
+        if (k < 2)
+            snprintf(text, sizeof text, TINY "[mix]\nmethod=%s\n", 6, 8, 8, mixes[k]);
+        else
+            t_small_automix(text, sizeof text, "batch=6\n", "", 1);
         t_lab_open(&l, &be, text);
         size_t bytes = l.t.state.count * sizeof(float);
         float *a = drawn(&l, 7), *b = drawn(&l, 3), *c = drawn(&l, 7);
@@ -280,9 +304,11 @@ static void draws_are_of_seed_and_step(void **state)
         assert_memory_equal(a, c, bytes);
         assert_memory_not_equal(a, b, bytes);
         assert_memory_not_equal(a, d, bytes);
-        if (k == 2) {                                       /* two mixtures, drawn apart */
-            assert_true(am_state_host(&l.t, l.t.pair[0].lam)[0] != am_state_host(&l.t, l.t.pair[1].lam)[0]);
-            assert_memory_not_equal(am_state_ints(&l.t, l.t.pair[0].perm), am_state_ints(&l.t, l.t.pair[1].perm), 6 * sizeof(int));
+        if (k == 2) { /* two mixtures, drawn apart */
+            assert_true(am_state_host(&l.t, l.t.pair[0].lam)[0] !=
+                        am_state_host(&l.t, l.t.pair[1].lam)[0]);
+            assert_memory_not_equal(am_state_ints(&l.t, l.t.pair[0].perm),
+                                    am_state_ints(&l.t, l.t.pair[1].perm), 6 * sizeof(int));
         }
         free(a);
         free(b);
@@ -313,7 +339,8 @@ static void sections_share_the_steps(void **state)
     t_close_machine(&be);
 }
 
-/* [momentum_teacher] around a handcrafted method: with clean_loss the student learns from both batches. */
+/* [momentum_teacher] around a handcrafted method: with clean_loss the student learns from both
+ * batches. */
 static void teacher_wraps_any_method(void **state)
 {
     (void)state;
@@ -323,15 +350,18 @@ static void teacher_wraps_any_method(void **state)
         char mix[200];
         t_lab l;
         float report[AM_REPORT];
-        snprintf(mix, sizeof mix, "[mix]\nmethod=cutmix\n[momentum_teacher]\nmomentum=0.5\nclean_loss=%d\n", clean);
+        snprintf(mix, sizeof mix,
+                 "[mix]\nmethod=cutmix\n[momentum_teacher]\nmomentum=0.5\nclean_loss=%d\n", clean);
         open_tiny(&l, &be, 4, 6, 6, mix);
         float *before = t_get(&be, l.t.teacher.value, l.t.net.learned);
         t_learn(&l, report);
         assert_int_equal(report[AM_LOSS_CLEAN] > 0, clean);
         assert_true(report[AM_LOSS_MIXED] > 0 && report[AM_LOSS_JUDGE] == 0);
         am_step_update(&l.t);
-        float *after = t_get(&be, l.t.teacher.value, l.t.net.learned), *student = t_get(&be, l.t.student.value, l.t.net.learned);
-        for (size_t i = 0; i < l.t.net.learned; i++) assert_true(fabsf(after[i] - (before[i] + student[i]) / 2) < 1e-6f);
+        float *after = t_get(&be, l.t.teacher.value, l.t.net.learned),
+              *student = t_get(&be, l.t.student.value, l.t.net.learned);
+        for (size_t i = 0; i < l.t.net.learned; i++)
+            assert_true(fabsf(after[i] - (before[i] + student[i]) / 2) < 1e-6f);
         assert_memory_not_equal(before, after, l.t.net.learned * sizeof *before);
         free(before);
         free(after);
@@ -341,6 +371,8 @@ static void teacher_wraps_any_method(void **state)
     t_close_machine(&be);
 }
 
-T_SUITE(mixers, cmocka_unit_test(mixup_is_an_average), cmocka_unit_test(cutmix_pastes_a_box), cmocka_unit_test(cutmix_boxes),
-        cmocka_unit_test(lambda_margin_is_for_the_student), cmocka_unit_test(partners), cmocka_unit_test(lambdas_are_betas),
-        cmocka_unit_test(draws_are_of_seed_and_step), cmocka_unit_test(sections_share_the_steps), cmocka_unit_test(teacher_wraps_any_method));
+T_SUITE(mixers, cmocka_unit_test(mixup_is_an_average), cmocka_unit_test(cutmix_pastes_a_box),
+        cmocka_unit_test(cutmix_boxes), cmocka_unit_test(lambda_margin_is_for_the_student),
+        cmocka_unit_test(partners), cmocka_unit_test(lambdas_are_betas),
+        cmocka_unit_test(draws_are_of_seed_and_step), cmocka_unit_test(sections_share_the_steps),
+        cmocka_unit_test(teacher_wraps_any_method));

@@ -12,7 +12,10 @@ static void is(double got, double want)
 }
 
 /* Darknet counts updates from 1: u is that number. */
-static double rate(const am_net_options *o, long u, long steps) { return am_rate_at(o, u - 1, steps, 10, 1); }
+static double rate(const am_net_options *o, long u, long steps)
+{
+    return am_rate_at(o, u - 1, steps, 10, 1);
+}
 
 enum { CONSTANT, STEP, STEPS, EXP, POLY, SIGMOID, RANDOM, COSINE };
 
@@ -39,7 +42,7 @@ static void darknets_policies(void **state)
     o.policy = POLY;
     o.power = 2;
     is(rate(&o, 50, 100), 0.1 * 0.25);
-    is(rate(&o, 100, 100), 0);                              /* the last update has rate 0 */
+    is(rate(&o, 100, 100), 0); /* the last update has rate 0 */
     o.policy = SIGMOID;
     o.gamma = 0.2;
     o.step = 50;
@@ -56,12 +59,12 @@ static void burn_in_rises_by_its_power(void **state)
     is(rate(&o, 5, 100), 0.1 * pow(0.5, 4));
     is(rate(&o, 9, 100), 0.1 * pow(0.9, 4));
     is(rate(&o, 10, 100), 0.1);
-    o.policy = STEP;                                        /* the schedule behind it is not moved */
+    o.policy = STEP; /* the schedule behind it is not moved */
     o.step = 12;
     o.scale = 0.5;
     is(rate(&o, 11, 100), 0.1);
     is(rate(&o, 12, 100), 0.05);
-    o.burn_in = 12;                                         /* which the update of that number is past */
+    o.burn_in = 12; /* which the update of that number is past */
     is(rate(&o, 12, 100), 0.05);
 }
 
@@ -98,13 +101,17 @@ static void cosine_moves_once_an_epoch(void **state)
 static void the_teacher_slows_down(void **state)
 {
     (void)state;
-    static const struct { double share, momentum; } want[] = {
-        {0, 0.999}, {0.0999, 0.999}, {0.25, 0.99914630}, {0.5, 0.9994995}, {0.75, 0.99985270}, {0.9, 0.99997455},
+    static const struct {
+        double share, momentum;
+    } want[] = {
+        {0, 0.999},       {0.0999, 0.999},    {0.25, 0.99914630},
+        {0.5, 0.9994995}, {0.75, 0.99985270}, {0.9, 0.99997455},
     };
     am_teacher_options o = {.momentum = 0.999, .end_momentum = 0.999999, .hold = 0.1};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         double got = am_follow_at(&o, (long)(want[i].share * 100000), 100000);
-        if (fabs(got - want[i].momentum) > 5.1e-9) fail_msg("at %g: %.9f, not %.9f", want[i].share, got, want[i].momentum);
+        if (fabs(got - want[i].momentum) > 5.1e-9)
+            fail_msg("at %g: %.9f, not %.9f", want[i].share, got, want[i].momentum);
     }
 }
 
@@ -125,7 +132,8 @@ static const float *hyper_of(t_lab *l, int layer)
 {
     t_span s = t_learned(&l->t.net, layer);
     for (int i = 0; i < l->t.stretches; i++)
-        if (s.at >= l->t.stretch[i].at && s.at < l->t.stretch[i].at + l->t.stretch[i].count) return am_state_host(&l->t, l->t.stretch[i].hyper);
+        if (s.at >= l->t.stretch[i].at && s.at < l->t.stretch[i].at + l->t.stretch[i].count)
+            return am_state_host(&l->t, l->t.stretch[i].hyper);
     fail_msg("layer %d learns nowhere", layer);
     return NULL;
 }
@@ -143,20 +151,30 @@ static void the_mixblock_has_rates_of_its_own(void **state)
     t_lab l;
     t_open_machine(&be, 1);
     t_small_automix(text, sizeof text, "batch=4\npolicy=cosine\nmomentum=0.9",
-                    "mask_learning_rate=0.4\nmask_min_learning_rate=0.2\nmask_momentum=0.5\nmask_warmup=4\nmask_start=0.2\nmask_weight=0.3\n", 1);
-    t_lab_open(&l, &be, text);                              /* 100 updates, 10 an epoch */
+                    "mask_learning_rate=0.4\nmask_min_learning_rate=0.2\nmask_momentum=0.5\nmask_"
+                    "warmup=4\nmask_start=0.2\nmask_weight=0.3\n",
+                    1);
+    t_lab_open(&l, &be, text); /* 100 updates, 10 an epoch */
     int block = am_net_first(&l.t.net, "mixblock", 0);
-    static const struct { long t; double rate; } want[] = {
-        {0, 0}, {19, 0},                                    /* it waits for a fifth of the run, */
-        {20, 0.25 * 0.3809017}, {22, 0.75 * 0.3809017},     /* rises over 4 updates, */
-        {24, 0.3809017}, {59, 0.3}, {99, 0.2048943},        /* and follows its own cosine */
+    static const struct {
+        long t;
+        double rate;
+    } want[] = {
+        {0, 0},
+        {19, 0}, /* it waits for a fifth of the run, */
+        {20, 0.25 * 0.3809017},
+        {22, 0.75 * 0.3809017}, /* rises over 4 updates, */
+        {24, 0.3809017},
+        {59, 0.3},
+        {99, 0.2048943}, /* and follows its own cosine */
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         l.t.step = want[i].t;
         am_step_schedule(&l.t);
         near(hyper_of(&l, block)[AM_HYPER_RATE], want[i].rate);
         near(hyper_of(&l, block)[AM_HYPER_MOMENTUM], 0.5);
-        near(hyper_of(&l, 1)[AM_HYPER_RATE], 0.05 * (1 + cos(acos(-1) * (double)(want[i].t / 10) / 10)));
+        near(hyper_of(&l, 1)[AM_HYPER_RATE],
+             0.05 * (1 + cos(acos(-1) * (double)(want[i].t / 10) / 10)));
         near(hyper_of(&l, 1)[AM_HYPER_MOMENTUM], 0.9);
         near(*am_state_host(&l.t, l.t.mask_weight), 0.3 * (1 - (double)want[i].t / 100));
     }
@@ -165,7 +183,10 @@ static void the_mixblock_has_rates_of_its_own(void **state)
 }
 
 /* ---- one update ---- */
-typedef struct sgd { double rate, momentum, decay; int nesterov; } sgd;
+typedef struct sgd {
+    double rate, momentum, decay;
+    int nesterov;
+} sgd;
 
 /* PyTorch's SGD, methods.md 1.9, in double. */
 static void by_hand(const sgd *o, double *w, double *g, double *v)
@@ -181,9 +202,17 @@ static void updates(am_backend *be)
         "[net]\nbatch=4\nwidth=4\nheight=4\nlearning_rate=0.05\nmomentum=0.9\ndecay=0.01\n%s"
         "[convolutional]\nfilters=4\nsize=3\npad=1\nbatch_normalize=1\nactivation=relu\n"
         "[convolutional]\nlearning_rate=0.1\nfilters=4\nsize=1\nactivation=relu\n"
-        "[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n[momentum_teacher]\nmomentum=0.75\n";
-    static const struct { const char *net; int nesterov, norm, bias; } variant[] = {
-        {"", 0, 1, 1}, {"nesterov=1\n", 1, 1, 1}, {"decay_exempt=norm\n", 0, 0, 1}, {"decay_exempt=bias\n", 0, 1, 0}, {"decay_exempt=norm,bias\n", 0, 0, 0},
+        "[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n[momentum_teacher]"
+        "\nmomentum=0.75\n";
+    static const struct {
+        const char *net;
+        int nesterov, norm, bias;
+    } variant[] = {
+        {"", 0, 1, 1},
+        {"nesterov=1\n", 1, 1, 1},
+        {"decay_exempt=norm\n", 0, 0, 1},
+        {"decay_exempt=bias\n", 0, 1, 0},
+        {"decay_exempt=norm,bias\n", 0, 0, 0},
     };
     for (size_t k = 0; k < sizeof variant / sizeof *variant; k++) {
         char cfg[1000];
@@ -196,17 +225,20 @@ static void updates(am_backend *be)
         t_scatter(be, t->student.grad, n, -1, 1, 2);
         t_scatter(be, t->student.velocity, n, -1, 1, 3);
         t_scatter(be, t->teacher.value, n, -1, 1, 4);
-        float *w = t_get(be, t->student.value, n), *g = t_get(be, t->student.grad, n), *v = t_get(be, t->student.velocity, n), *z = t_get(be, t->teacher.value, n);
+        float *w = t_get(be, t->student.value, n), *g = t_get(be, t->student.grad, n),
+              *v = t_get(be, t->student.velocity, n), *z = t_get(be, t->teacher.value, n);
         am_step_begin(t);
         am_step_schedule(t);
         am_upload_state(t);
         am_step_update(t);
-        float *w2 = t_get(be, t->student.value, n), *g2 = t_get(be, t->student.grad, n), *v2 = t_get(be, t->student.velocity, n), *z2 = t_get(be, t->teacher.value, n);
+        float *w2 = t_get(be, t->student.value, n), *g2 = t_get(be, t->student.grad, n),
+              *v2 = t_get(be, t->student.velocity, n), *z2 = t_get(be, t->teacher.value, n);
         for (int i = 1; i < t->net.layers; i++)
             for (int j = 0; j < t->net.layer[i].params; j++) {
                 const am_param *p = &t->net.layer[i].param[j];
                 if (p->role != AM_LEARNED) continue;
-                int norm = !strcmp(p->name, "scales") || (i == 1 && !strcmp(p->name, "biases")), bias = !strcmp(p->name, "biases");
+                int norm = !strcmp(p->name, "scales") || (i == 1 && !strcmp(p->name, "biases")),
+                    bias = !strcmp(p->name, "biases");
                 int decays = !((norm && !variant[k].norm) || (bias && !variant[k].bias));
                 sgd o = {i == 2 ? 0.005 : 0.05, 0.9, decays ? 0.01 : 0, variant[k].nesterov};
                 for (size_t x = p->offset; x < p->offset + p->count; x++) {
@@ -214,7 +246,9 @@ static void updates(am_backend *be)
                     by_hand(&o, &dw, &dg, &dv);
                     near(v2[x], dv);
                     near(w2[x], dw);
-                    near(z2[x], 0.75 * z[x] + 0.25 * dw);   /* the teacher follows what the student has become */
+                    near(z2[x],
+                         0.75 * z[x] +
+                             0.25 * dw); /* the teacher follows what the student has become */
                     assert_true(g2[x] == 0);
                 }
             }
@@ -236,7 +270,9 @@ static void guarded(am_backend *be)
     t_lab l;
     am_err e = {0};
     float report[AM_REPORT], nan = NAN;
-    t_lab_open(&l, be, "[net]\nbatch=4\nwidth=4\nheight=4\n[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n[momentum_teacher]\n");
+    t_lab_open(&l, be,
+               "[net]\nbatch=4\nwidth=4\nheight=4\n[avgpool]\n[connected]\noutput=3\nactivation="
+               "linear\n[softmax]\n[momentum_teacher]\n");
     am_trainer *t = &l.t;
     float *w = t_get(be, t->student.value, t->net.learned);
     t_scatter(be, t->student.grad, t->net.learned, -1, 1, 2);
@@ -248,7 +284,9 @@ static void guarded(am_backend *be)
     am_step_update(t);
     t_ok(am_step_report(t, report, &e), &e);
     assert_true(report[AM_REPORT_GUARD] != 0);
-    float *w2 = t_get(be, t->student.value, t->net.learned), *z = t_get(be, t->teacher.value, t->net.learned), *g = t_get(be, t->student.grad, t->net.learned);
+    float *w2 = t_get(be, t->student.value, t->net.learned),
+          *z = t_get(be, t->teacher.value, t->net.learned),
+          *g = t_get(be, t->student.grad, t->net.learned);
     assert_memory_equal(w, w2, t->net.learned * sizeof *w);
     assert_memory_equal(w, z, t->net.learned * sizeof *w);
     for (size_t i = 0; i < t->net.learned; i++) assert_true(g[i] == 0);
@@ -269,14 +307,16 @@ static void clipped(am_backend *be)
 {
     char text[3000];
     t_lab l;
-    t_small_automix(text, sizeof text, "batch=4\nmomentum=0\ndecay=0", "mask_clip=0.5\nmask_learning_rate=1\nmask_min_learning_rate=1\n", 1);
+    t_small_automix(text, sizeof text, "batch=4\nmomentum=0\ndecay=0",
+                    "mask_clip=0.5\nmask_learning_rate=1\nmask_min_learning_rate=1\n", 1);
     t_lab_open(&l, be, text);
     am_trainer *t = &l.t;
     t_span s = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0));
     for (int large = 0; large < 2; large++) {
         double length = 0, moved = 0;
         float *w = t_get(be, am_at(t->student.value, s.at), s.count);
-        t_scatter(be, am_at(t->student.grad, s.at), s.count, large ? -3 : -0.02, large ? 3 : 0.02, 2);
+        t_scatter(be, am_at(t->student.grad, s.at), s.count, large ? -3 : -0.02, large ? 3 : 0.02,
+                  2);
         float *g = t_get(be, am_at(t->student.grad, s.at), s.count);
         am_step_begin(t);
         am_step_schedule(t);
@@ -289,7 +329,8 @@ static void clipped(am_backend *be)
         }
         assert_true(large ? sqrt(length) > 1 : sqrt(length) < 0.5);
         double want = large ? 0.5 : sqrt(length);
-        if (fabs(sqrt(moved) - want) > 1e-5) fail_msg("%s: the MixBlock moved by %.7g, not %.7g", be->about, sqrt(moved), want);
+        if (fabs(sqrt(moved) - want) > 1e-5)
+            fail_msg("%s: the MixBlock moved by %.7g, not %.7g", be->about, sqrt(moved), want);
         free(w);
         free(g);
         free(w2);
@@ -304,6 +345,8 @@ static void the_mixblocks_gradient_is_kept_short(void **state)
 }
 
 T_SUITE(schedule, cmocka_unit_test(darknets_policies), cmocka_unit_test(burn_in_rises_by_its_power),
-        cmocka_unit_test(a_random_rate_is_a_function_of_seed_and_update), cmocka_unit_test(cosine_moves_once_an_epoch),
-        cmocka_unit_test(the_teacher_slows_down), cmocka_unit_test(the_masks_weight), cmocka_unit_test(the_mixblock_has_rates_of_its_own),
-        cmocka_unit_test(one_update_by_hand), cmocka_unit_test(a_bad_loss_changes_nothing), cmocka_unit_test(the_mixblocks_gradient_is_kept_short));
+        cmocka_unit_test(a_random_rate_is_a_function_of_seed_and_update),
+        cmocka_unit_test(cosine_moves_once_an_epoch), cmocka_unit_test(the_teacher_slows_down),
+        cmocka_unit_test(the_masks_weight), cmocka_unit_test(the_mixblock_has_rates_of_its_own),
+        cmocka_unit_test(one_update_by_hand), cmocka_unit_test(a_bad_loss_changes_nothing),
+        cmocka_unit_test(the_mixblocks_gradient_is_kept_short));

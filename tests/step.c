@@ -1,46 +1,11 @@
 /* step.c: the whole step of AutoMix: who learns from what, and by how much (methods.md 1.2).
  *
- * The net is smooth and small (t_small_automix).  The step's draws depend on its number alone, so the loss
- * of the same step is a function of the weights, and its gradient can be told by differences. */
+ * The net is smooth and small (t_small_automix).  The step's draws depend on its number alone, so
+ * the loss of the same step is a function of the weights, and its gradient can be told by
+ * differences. */
 #include "lab.h"
 
 enum { CLEAN = AM_LOSS_CLEAN, MIXED = AM_LOSS_MIXED, JUDGE = AM_LOSS_JUDGE, MASK = AM_LOSS_MASK };
-
-/* A net with every part stirred: masks far from 1/2, both mask losses at work. */
-static void open_stirred(t_lab *l, am_backend *be, const char *net, const char *mix, int teacher)
-{
-    char text[3000], all[1000];
-    snprintf(all, sizeof all, "mask_margin=0.01\nmask_weight=2\nmask_schedule=constant\nlambda_margin=0\n%s", mix);
-    t_lab_open(l, be, t_small_automix(text, sizeof text, net, all, teacher));
-    am_trainer *t = &l->t;
-    int block = am_net_first(&t->net, "mixblock", 0);
-    t_span s = t_learned(&t->net, block);
-    t_scatter(be, am_at(t->student.value, s.at), s.count, -1, 1, 21);
-    for (int head = 0; head < 2; head++) {
-        t_span h = t_learned(&t->net, am_net_first(&t->net, "connected", head));
-        t_scatter(be, am_at(t->student.value, h.at), h.count, -1, 1, 22 + (uint64_t)head);
-    }
-    for (int i = 1; i < t->net.layers; i++)                 /* a branch whose last scale is 0 would be deaf */
-        for (int k = 0; k < t->net.layer[i].params; k++)
-            if (!strcmp(t->net.layer[i].param[k].name, "scales"))
-                t_scatter(be, am_at(t->student.value, t->net.layer[i].param[k].offset), t->net.layer[i].param[k].count, 0.7, 1.3, 30 + (uint64_t)i);
-    if (teacher) {
-        am_weights_copy(&t->net, &t->student, &t->teacher);
-        for (int i = 1; i < t->net.layers; i++) {           /* a teacher unlike the student */
-            t_span p = t_learned(&t->net, i);
-            float *w = t_get(be, am_at(t->teacher.value, p.at), p.count);
-            am_rng r = am_rng_at(40, (uint64_t)i, 0);
-            for (size_t k = 0; k < p.count; k++) w[k] *= (float)am_rng_between(&r, 0.7, 1.3);
-            t_set(be, am_at(t->teacher.value, p.at), p.count, w);
-            free(w);
-        }
-        am_weights_prepare(&t->net, &t->teacher);
-    }
-    am_weights_prepare(&t->net, &t->student);
-    t->step = 3;
-}
-
-static void clear_gradients(t_lab *l) { l->be->ops->fill(l->be, l->t.net.learned, 0, l->t.student.grad); }
 
 /* Move one parameter; the loss of a step is then asked for, and it is moved back. */
 static void losses_at(t_lab *l, const am_weights *w, size_t at, float v, float report[AM_REPORT])
@@ -60,10 +25,15 @@ static void losses_at(t_lab *l, const am_weights *w, size_t at, float v, float r
 static void values(am_backend *be)
 {
     t_lab l;
-    open_stirred(&l, be, "batch=5\n", "", 1);
+    t_lab_stir(&l, be, "batch=5\n", "", 1);
     am_net *net = &l.t.net;
-    int one = am_net_first(net, "connected", 0), mix = am_net_first(net, "connected", 1), block = am_net_first(net, "mixblock", 0);
-    const struct { const char *what; const am_weights *w; int layer, moves[AM_LOSSES]; } row[] = {
+    int one = am_net_first(net, "connected", 0), mix = am_net_first(net, "connected", 1),
+        block = am_net_first(net, "mixblock", 0);
+    const struct {
+        const char *what;
+        const am_weights *w;
+        int layer, moves[AM_LOSSES];
+    } row[] = {
         {"student's first layer", &l.t.student, 1, {1, 1, 0, 0}},
         {"student's clean head", &l.t.student, one, {1, 0, 0, 0}},
         {"student's mixed head", &l.t.student, mix, {0, 1, 0, 0}},
@@ -82,7 +52,8 @@ static void values(am_backend *be)
         free(now);
         for (int k = 0; k < AM_LOSSES; k++)
             if ((after[k] != before[k]) != row[i].moves[k])
-                fail_msg("%s: moving the %s takes loss %d from %.9g to %.9g", be->about, row[i].what, k, (double)before[k], (double)after[k]);
+                fail_msg("%s: moving the %s takes loss %d from %.9g to %.9g", be->about,
+                         row[i].what, k, (double)before[k], (double)after[k]);
     }
     t_learn(&l, after);
     assert_memory_equal(before, after, AM_LOSSES * sizeof *before);
@@ -93,13 +64,6 @@ static void what_each_loss_sees(void **state)
 {
     (void)state;
     t_each_machine(2, values);
-}
-
-static int all_zero(const float *g, t_span s)
-{
-    for (size_t i = s.at; i < s.at + s.count; i++)
-        if (g[i] != 0) return 0;
-    return 1;
 }
 
 static int any_zero(const float *g, t_span s)
@@ -113,32 +77,35 @@ static void routes(am_backend *be)
 {
     t_lab l;
     float report[AM_REPORT];
-    open_stirred(&l, be, "batch=5\n", "", 1);
+    t_lab_stir(&l, be, "batch=5\n", "", 1);
     am_trainer *t = &l.t;
     am_mix *m = &t->mix[0];
     size_t n = t->net.learned;
-    t_span one = t_learned(&t->net, am_net_first(&t->net, "connected", 0)), mix = t_learned(&t->net, am_net_first(&t->net, "connected", 1));
-    t_span block = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0)), first = t_learned(&t->net, 1), feature = t_learned(&t->net, am_net_find(&t->net, "narrow"));
+    t_span one = t_learned(&t->net, am_net_first(&t->net, "connected", 0)),
+           mix = t_learned(&t->net, am_net_first(&t->net, "connected", 1));
+    t_span block = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0)),
+           first = t_learned(&t->net, 1),
+           feature = t_learned(&t->net, am_net_find(&t->net, "narrow"));
     float *teacher = t_get(be, t->teacher.value, n), *student = t_get(be, t->student.value, n);
 
-    clear_gradients(&l);
+    t_clear_gradients(&l);
     t_learn(&l, report);
     float *all = t_get(be, t->student.grad, n);
-    clear_gradients(&l);
+    t_clear_gradients(&l);
     am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
     float *clean = t_get(be, t->student.grad, n);
     am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
     float *both = t_get(be, t->student.grad, n);
-    clear_gradients(&l);
+    t_clear_gradients(&l);
     am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
     float *mixed = t_get(be, t->student.grad, n);
 
     assert_false(any_zero(clean, one) || any_zero(clean, first) || any_zero(clean, feature));
-    assert_true(all_zero(clean, mix) && all_zero(clean, block));
+    assert_true(t_all_zero(clean, mix) && t_all_zero(clean, block));
     assert_false(any_zero(mixed, mix) || any_zero(mixed, first) || any_zero(mixed, feature));
-    assert_true(all_zero(mixed, one) && all_zero(mixed, block));
-    /* judge and mask loss reach the MixBlock alone: elsewhere the whole step's gradient is that of the
-     * two lessons, bit for bit */
+    assert_true(t_all_zero(mixed, one) && t_all_zero(mixed, block));
+    /* judge and mask loss reach the MixBlock alone: elsewhere the whole step's gradient is that
+     * of the two lessons, bit for bit */
     assert_false(any_zero(all, block));
     for (size_t i = 0; i < n; i++)
         if (i < block.at || i >= block.at + block.count) assert_true(all[i] == both[i]);
@@ -179,13 +146,14 @@ static void differences(t_lab *l, const char *what, const float *g, t_span s, in
         }
         double fd = (8 * (v[3] - v[1]) - (v[4] - v[0])) / (12 * h);
         if (!(fabs(fd - g[s.at + i]) <= 1e-3 * most + 2e-5)) /* seen: 1.7e-4 of the largest */
-            fail_msg("%s: %s[%zu]: gradient %.6g, difference %.6g (largest gradient %.3g)", l->be->about, what, i, (double)g[s.at + i], fd, most);
+            fail_msg("%s: %s[%zu]: gradient %.6g, difference %.6g (largest gradient %.3g)",
+                     l->be->about, what, i, (double)g[s.at + i], fd, most);
     }
     free(w);
 }
 
-/* The mask loss has kinks where a mask's share is lambda, or lambda +- the margin of 0.01: find a step whose
- * masks all are far from there. */
+/* The mask loss has kinks where a mask's share is lambda, or lambda +- the margin of 0.01: find a
+ * step whose masks all are far from there. */
 static void find_smooth_step(t_lab *l)
 {
     am_trainer *t = &l->t;
@@ -211,26 +179,38 @@ static void by_differences(am_backend *be, const char *mix, int teacher)
 {
     t_lab l;
     float report[AM_REPORT];
-    open_stirred(&l, be, "batch=5\n", mix, teacher);
+    t_lab_stir(&l, be, "batch=5\n", mix, teacher);
     am_net *net = &l.t.net;
     find_smooth_step(&l);
-    clear_gradients(&l);
+    t_clear_gradients(&l);
     t_learn(&l, report);
     float *g = t_get(be, l.t.student.grad, net->learned);
     differences(&l, "MixBlock", g, t_learned(net, am_net_first(net, "mixblock", 0)), JUDGE, MASK);
-    if (teacher) {                                          /* else the features, and so the masks, move with the student */
+    if (teacher) { /* else the features, and so the masks, move with the student */
         differences(&l, "first layer", g, t_learned(net, 1), CLEAN, MIXED);
-        differences(&l, "feature layer", g, t_learned(net, am_net_find(net, "narrow")), CLEAN, MIXED);
-        differences(&l, "clean head", g, t_learned(net, am_net_first(net, "connected", 0)), CLEAN, MIXED);
-        differences(&l, "mixed head", g, t_learned(net, am_net_first(net, "connected", 1)), CLEAN, MIXED);
+        differences(&l, "feature layer", g, t_learned(net, am_net_find(net, "narrow")), CLEAN,
+                    MIXED);
+        differences(&l, "clean head", g, t_learned(net, am_net_first(net, "connected", 0)), CLEAN,
+                    MIXED);
+        differences(&l, "mixed head", g, t_learned(net, am_net_first(net, "connected", 1)), CLEAN,
+                    MIXED);
     }
     free(g);
     t_lab_close(&l);
 }
 
-static void as_the_paper_has_it(am_backend *be) { by_differences(be, "mask_reduce=sample\n", 1); }
-static void with_other_losses(am_backend *be) { by_differences(be, "mask_reduce=batch\nmask_loss=l2var\n", 1); }
-static void without_a_teacher(am_backend *be) { by_differences(be, "", 0); }
+static void as_the_paper_has_it(am_backend *be)
+{
+    by_differences(be, "mask_reduce=sample\n", 1);
+}
+static void with_other_losses(am_backend *be)
+{
+    by_differences(be, "mask_reduce=batch\nmask_loss=l2var\n", 1);
+}
+static void without_a_teacher(am_backend *be)
+{
+    by_differences(be, "", 0);
+}
 
 static void gradients_by_differences(void **state)
 {
@@ -240,197 +220,5 @@ static void gradients_by_differences(void **state)
     t_each_machine(1, without_a_teacher);
 }
 
-/* ---- in which order ---- */
-
-static void follows(am_backend *be)
-{
-    t_lab l;
-    float report[AM_REPORT];
-    open_stirred(&l, be, "batch=5\nmomentum=0.9\ndecay=0.001\n", "", 1);
-    am_trainer *t = &l.t;
-    t_span block = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0));
-    size_t n = t->net.learned;
-    float *old = t_get(be, t->teacher.value, n), *w = t_get(be, t->student.value, n);
-    t_learn(&l, report);
-    am_step_update(t);
-    float *now = t_get(be, t->teacher.value, n), *w2 = t_get(be, t->student.value, n), *g = t_get(be, t->student.grad, n);
-    double f = am_follow_at(&t->follow, t->step, t->steps);
-    for (size_t i = 0; i < n; i++) {
-        double want = i >= block.at && i < block.at + block.count ? old[i] : f * old[i] + (1 - f) * w2[i];
-        assert_true(fabs(now[i] - want) <= 1e-6 + 1e-6 * fabs(want));
-        assert_true(w[i] != w2[i] && g[i] == 0);
-    }
-    free(old);
-    free(w);
-    free(now);
-    free(w2);
-    free(g);
-    t_lab_close(&l);
-}
-
-static void the_teacher_follows_the_new_student(void **state)
-{
-    (void)state;
-    t_each_machine(2, follows);
-}
-
-static void statistics(am_backend *be)
-{
-    t_lab l;
-    float report[AM_REPORT];
-    open_stirred(&l, be, "batch=5\n", "", 1);
-    am_trainer *t = &l.t;
-    am_mix *m = &t->mix[0];
-    size_t n = t->net.buffers;
-    t_learn(&l, report);
-
-    /* clean first, then mixed: the lessons by hand in that order leave the same bytes */
-    t_scatter(be, t->student.buffer, n, 0.5, 1.5, 50);
-    am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
-    am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
-    float *right = t_get(be, t->student.buffer, n);
-    t_scatter(be, t->student.buffer, n, 0.5, 1.5, 50);
-    am_teach(t, &m->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
-    am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
-    float *wrong = t_get(be, t->student.buffer, n);
-    t_scatter(be, t->student.buffer, n, 0.5, 1.5, 50);
-    t_learn(&l, report);
-    float *step = t_get(be, t->student.buffer, n);
-    assert_memory_equal(step, right, n * sizeof *step);
-    assert_memory_not_equal(step, wrong, n * sizeof *step);
-
-    /* each visit keeps nine tenths: from a million, count them.  The trip to the features ends there. */
-    be->ops->fill(be, n, 1e6f, t->student.buffer);
-    be->ops->fill(be, n, 1e6f, t->teacher.buffer);
-    t_learn(&l, report);
-    float *student = t_get(be, t->student.buffer, n), *teacher = t_get(be, t->teacher.buffer, n);
-    int feature = am_net_find(&t->net, "feature"), seen = 0;
-    for (int i = 1; i < t->net.layers; i++)
-        for (int k = 0; k < t->net.layer[i].params; k++) {
-            const am_param *p = &t->net.layer[i].param[k];
-            if (p->role != AM_BUFFER) continue;
-            for (size_t x = p->offset; x < p->offset + p->count; x++) {
-                int visits = (int)floor(log(teacher[x] / 1e6) / log(0.9) + 0.5);
-                assert_int_equal(visits, i < feature ? 2 : 1);
-                assert_int_equal((int)floor(log(student[x] / 1e6) / log(0.9) + 0.5), 2);
-                seen |= i < feature ? 1 : 2;
-            }
-        }
-    assert_int_equal(seen, 3);
-    float *list[] = {right, wrong, step, student, teacher};
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) free(list[i]);
-    t_lab_close(&l);
-}
-
-static void statistics_move_in_order(void **state)
-{
-    (void)state;
-    t_each_machine(2, statistics);
-}
-
-/* ---- two roads, one result ---- */
-
-static void fused(am_backend *be)
-{
-    float *g[2], *stats[2], report[2][AM_REPORT];
-    size_t n = 0, buffers = 0;
-    if (!be->fuses) return;
-    for (int road = 0; road < 2; road++) {
-        t_lab l;
-        be->fuses = road;
-        open_stirred(&l, be, "batch=5\n", "", 1);
-        clear_gradients(&l);
-        t_learn(&l, report[road]);
-        int shortcut = am_net_first(&l.t.net, "shortcut", 0);
-        assert_int_equal(l.t.mix[0].clean.plan.fused[shortcut], road ? -1 : 0);
-        n = l.t.net.learned;
-        buffers = l.t.net.buffers;
-        g[road] = t_get(be, l.t.student.grad, n);
-        stats[road] = t_get(be, l.t.student.buffer, buffers);
-        t_lab_close(&l);
-    }
-    be->fuses = 1;
-    assert_true(t_off(g[1], g[0], n) < 2e-5);
-    assert_true(t_off(stats[1], stats[0], buffers) < 1e-5);
-    for (int k = 0; k < AM_LOSSES; k++) assert_true(fabsf(report[0][k] - report[1][k]) < 1e-5f);
-    for (int road = 0; road < 2; road++) {
-        free(g[road]);
-        free(stats[road]);
-    }
-}
-
-static void fused_and_plain_agree(void **state)
-{
-    (void)state;
-    t_each_machine(2, fused);
-}
-
-/* subdivisions=2: two batches of 5, each normalised by itself; the gradient is that of the mean over
- * all ten.  The parts draw from the streams of two steps of one part each. */
-static void parts(am_backend *be)
-{
-    t_lab two, one;
-    float report[AM_REPORT], sum[AM_LOSSES] = {0};
-    open_stirred(&two, be, "batch=10\nsubdivisions=2\n", "", 1);
-    open_stirred(&one, be, "batch=5\n", "", 1);
-    assert_int_equal(two.t.n, 5);
-    size_t n = one.t.net.learned;
-    for (int part = 0; part < 2; part++) {
-        one.t.step = part;
-        t_learn(&one, report);
-        for (int k = 0; k < AM_LOSSES; k++) sum[k] += report[k] / 2;
-    }
-    float *g = t_get(be, one.t.student.grad, n);
-    for (size_t i = 0; i < n; i++) g[i] /= 2;
-    two.t.step = 0;
-    clear_gradients(&two);
-    t_learn(&two, report);
-    float *g2 = t_get(be, two.t.student.grad, n);
-    assert_true(t_off(g2, g, n) < 2e-6);
-    for (int k = 0; k < AM_LOSSES; k++) assert_true(fabsf(report[k] - sum[k]) < 2e-6f * (1 + sum[k]));
-    free(g);
-    free(g2);
-    t_lab_close(&one);
-    t_lab_close(&two);
-}
-
-static void subdivisions_are_a_mean(void **state)
-{
-    (void)state;
-    t_each_machine(2, parts);
-}
-
-/* Before mask_start the MixBlock waits: constant masks, no gradient, no judge. */
-static void waiting(am_backend *be)
-{
-    t_lab l;
-    float report[AM_REPORT];
-    open_stirred(&l, be, "batch=5\n", "mask_start=0.5\n", 1);
-    am_trainer *t = &l.t;
-    t_span block = t_learned(&t->net, am_net_first(&t->net, "mixblock", 0));
-    size_t plane = (size_t)(t->n * t->net.input.h * t->net.input.w);
-    for (t->step = 49; t->step < 51; t->step++) {
-        clear_gradients(&l);
-        t_learn(&l, report);
-        float *g = t_get(be, t->student.grad, t->net.learned), *mask = t_get(be, am_here(&t->space, t->mixed_mask), plane);
-        float lambda = am_state_host(t, t->pair[1].lam)[0];
-        assert_int_equal(all_zero(g, block), t->step < 50);
-        assert_int_equal(report[JUDGE] == 0, t->step < 50);
-        int constant = 1;
-        for (size_t i = 0; i < plane; i++) constant &= fabsf(mask[i] - (1 - lambda)) < 1e-6f;
-        assert_int_equal(constant, t->step < 50);
-        free(g);
-        free(mask);
-    }
-    t_lab_close(&l);
-}
-
-static void the_mixblock_waits_for_its_start(void **state)
-{
-    (void)state;
-    t_each_machine(2, waiting);
-}
-
-T_SUITE(step, cmocka_unit_test(what_each_loss_sees), cmocka_unit_test(where_each_gradient_goes), cmocka_unit_test(gradients_by_differences),
-        cmocka_unit_test(the_teacher_follows_the_new_student), cmocka_unit_test(statistics_move_in_order), cmocka_unit_test(fused_and_plain_agree),
-        cmocka_unit_test(subdivisions_are_a_mean), cmocka_unit_test(the_mixblock_waits_for_its_start));
+T_SUITE(step, cmocka_unit_test(what_each_loss_sees), cmocka_unit_test(where_each_gradient_goes),
+        cmocka_unit_test(gradients_by_differences));
