@@ -27,7 +27,7 @@ const am_key am_net_keys[] = {
     AM_REAL(gamma, 0, 1000, "1", "policy=exp: rate * gamma^update; policy=sigmoid: its steepness"),
     AM_REAL(label_smooth_eps, 0, 1, "0", "label smoothing: 1 - eps on the class, eps / (classes - 1) on each other"),
     AM_CHOICE(init, "fan_out|pytorch|darknet", "fan_out", "fan_out: He's, with the last scale of each residual branch at 0; pytorch: its constructors' defaults; darknet: its own"),
-    AM_CHOICE(precision, "auto|" AM_PRECISIONS, "auto", "of activations and products; auto: fp32 on cpu and simd, bf16 on cuda; what is kept in fp32 always: weights, statistics, masks, losses"),
+    AM_CHOICE(precision, "auto|" AM_PRECISIONS, "auto", "of activations and products; auto: fp32 on cpu and simd, bf16 on cuda; fast: the same as bf16; what is kept in fp32 always: weights, statistics, masks, losses"),
     AM_INT(seed, 0, 2147483647, "1", "of everything drawn by chance; -seed overrides it"),
     AM_INT(log_every, 1, 1000000000, "10", "updates between lines of progress"),
     AM_INT(valid_every, 1, 1000000, "1", "epochs between validations; the last epoch is always validated"),

@@ -77,6 +77,7 @@ am_status am_predict(am_predictor *p, const char *path, int top, am_guess *guess
 {
     am_trainer *t = &p->r.t;
     am_augment a = am_augment_of(&t->net.options, 0);
+    am_image_free(&p->image);                               /* reading does not take over what it finds */
     AM_TRY(am_image_read(&p->image, path, e));
     AM_TRY(am_augment_apply(&a, &p->image, NULL, p->pixel, e));
     AM_TRY(am_examine_batch(&p->r.examiner, t->has_teacher ? AM_TEACHER : AM_STUDENT, AM_HEAD_ONE, p->pixel, p->probability, e));
