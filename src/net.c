@@ -134,6 +134,9 @@ static am_status add_layer(am_net *net, const am_section *s, am_err *e)
         return am_fail(e, AM_EINPUT, s->loc, "[%s] would put out %dx%dx%d: its input is too small for it", s->name, l->out.c, l->out.h, l->out.w);
     if (l->out.c > 1 << 24 || l->out.h > 1 << 16 || l->out.w > 1 << 16 || (double)l->out.c * l->out.h * l->out.w > 1u << 31)
         return am_fail(e, AM_EINPUT, s->loc, "[%s] would put out %dx%dx%d for each image, more than any memory holds", s->name, l->out.c, l->out.h, l->out.w);
+    for (int i = 0; i < l->ins; i++)                        /* a mask lies in planes, not as an activation */
+        if (l->in[i] > 0 && !strcmp(net->layer[l->in[i]].type->name, "mixblock"))
+            return am_fail(e, AM_EINPUT, s->loc, "[%s] reads a [mixblock], whose mask is for [mix] alone; give it input=", s->name);
     for (int i = 0; i < l->params; i++) {
         size_t *total = l->param[i].role == AM_LEARNED ? &net->learned : &net->buffers;
         l->param[i].offset = *total;

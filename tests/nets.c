@@ -75,7 +75,7 @@ static void every_cfg_steps(void **state)
     (void)state;
     am_backend be;
     t_open_machine(&be, 2);
-#ifdef __SANITIZE_ADDRESS__                                 /* ResNet-18 many times over takes too long */
+#ifdef __SANITIZE_ADDRESS__ /* ResNet-18 many times over takes too long */
     step_all(&be, "small_", 4, 1);
 #else
     step_all(&be, "", 8, 1);
@@ -123,6 +123,28 @@ static void resnet18_has_the_papers_numbers(void **state)
         am_net_close(&net);
         am_arena_free(&mem);
     }
+    t_close_machine(&be);
+}
+
+/* A mask is no activation: on some backends it lies in memory differently. */
+static void nothing_reads_a_mask(void **state)
+{
+    static const char text[] =
+        "[net]\n[convolutional]\nfilters=4\n[mixblock]\n[avgpool]\n[softmax]\n";
+    (void)state;
+    am_backend be;
+    am_arena mem = {0};
+    am_err e = {0};
+    am_cfg c;
+    am_net net;
+    t_open_machine(&be, 1);
+    t_ok(am_cfg_parse(&c, &mem, "x.cfg", text, strlen(text), &e), &e);
+    assert_int_equal(am_net_open(&net, &be, &c, &e), AM_EINPUT);
+    assert_string_equal(e.place, "x.cfg:5");
+    assert_string_equal(
+        e.text, "[avgpool] reads a [mixblock], whose mask is for [mix] alone; give it input=");
+    am_net_close(&net);
+    am_arena_free(&mem);
     t_close_machine(&be);
 }
 
@@ -187,5 +209,5 @@ static void memory_is_what_is_told(void **state)
 }
 
 T_SUITE(nets, cmocka_unit_test(small_automix_steps_everywhere), cmocka_unit_test(every_cfg_steps),
-        cmocka_unit_test(resnet18_has_the_papers_numbers),
+        cmocka_unit_test(resnet18_has_the_papers_numbers), cmocka_unit_test(nothing_reads_a_mask),
         cmocka_unit_test(memory_is_what_is_told));
