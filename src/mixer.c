@@ -142,7 +142,7 @@ void am_mix_batch(am_trainer *t, am_mix *m)
     else o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
 }
 
-void am_step_learn(am_trainer *t, am_mix *m)
+static void learn(am_trainer *t, am_mix *m)
 {
     if (m->type->run) {
         m->type->run(m, t);
@@ -150,6 +150,14 @@ void am_step_learn(am_trainer *t, am_mix *m)
     }
     am_mix_batch(t, m);
     am_mix_teach(t, m, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+}
+
+void am_step_learn(am_trainer *t, am_mix *m)
+{
+    do {
+        t->be->ops->begin(t->be, m->type);
+        learn(t, m);
+    } while (t->be->ops->end(t->be));
 }
 
 void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
