@@ -4,7 +4,8 @@ describe it, timed on one GPU; the other side of bench/gpu.sh.
 
   --step none|automix     what a step is
   --mode eager            channels_last, autocast, fused SGD, foreach teacher average, nothing waits for the device
-  --mode graph            the same step recorded once as a CUDA graph and replayed (the stronger baseline)
+  --mode graph            the same step recorded once as a CUDA graph and replayed
+  --mode compile          the same with the nets compiled by torch.compile, and recorded (the strongest baseline)
 
 Made-up images lie on the device; lambda, permutations and crops are drawn there anew in every step.  Prints
 one JSON object.  The semantics of the AutoMix step are those at the head of src/mix/automix.c."""
@@ -148,7 +149,7 @@ def recorded(trainer):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--step", choices=["none", "automix"], default="automix")
-    p.add_argument("--mode", choices=["eager", "graph"], default="eager")
+    p.add_argument("--mode", choices=["eager", "graph", "compile"], default="eager")
     p.add_argument("--precision", choices=["bf16", "tf32", "fp32"], default="bf16")
     p.add_argument("--batch", type=int, default=100)
     p.add_argument("--classes", type=int, default=100)
@@ -157,9 +158,13 @@ def main():
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = o.precision != "fp32"
     trainer = Trainer(o, torch.device("cuda"))
+    if o.mode == "compile":
+        for net in (trainer.student, trainer.teacher, trainer.block):
+            net.compile(mode="max-autotune-no-cudagraphs")
+        trainer.teacher.features = torch.compile(trainer.teacher.features, mode="max-autotune-no-cudagraphs")
     for _ in range(10):
         trainer.step()
-    run = recorded(trainer) if o.mode == "graph" else trainer.step
+    run = trainer.step if o.mode == "eager" else recorded(trainer)
     times = []
     for _ in range(5):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

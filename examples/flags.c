@@ -24,6 +24,7 @@ static const flag flags[] = {
     {"-isa", MODEL, 0, AT(run.isa)},
     {"-precision", MODEL, 0, AT(run.precision)},
     {"-threads", MODEL, 0, AT(threads)},
+    {"-plans", MODEL, 0, AT(run.plans)},
     {"-uncaptured", MODEL, 1, AT(run.uncaptured)},
     {"-batch", TRAIN | VALID | NET | BENCH, 0, AT(batch)},
     {"-net", VALID, 0, AT(net)},
@@ -78,7 +79,7 @@ static am_status numbers(line *l, am_err *e)
     AM_TRY(line_whole("-batch", l->batch, 1, 65536, &batch, e));
     AM_TRY(line_whole("-seed", l->seed, 0, 2147483647, &l->run.seed, e));
     if (l->run.gpus && strchr(l->run.gpus, ','))
-        return line_wrong(e, "-gpus %s: this version trains on one GPU", l->run.gpus);
+        return line_wrong(e, "-gpus %s: a run trains on one GPU; name one, and give the others runs of their own (-seed)", l->run.gpus);
     AM_TRY(line_whole("-gpus", l->run.gpus, 0, 1023, &gpu, e));
     l->run.threads = (int)threads;
     l->run.epochs = (int)epochs;

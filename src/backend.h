@@ -228,6 +228,12 @@ typedef struct am_ops {
      * what: names the stretch, an address that outlives the backend.  Not nested. */
     void (*begin)(am_backend *, const void *what);
     int  (*end)(am_backend *);
+
+    /* ---- scaled losses ----
+     * The n gradients of an update are complete.  A backend that scales what softmax_back and mask_loss begin (fp16, whose
+     * numbers end at 6e-8) takes the scale out; where one of them is not finite, the sgd that follows changes nothing
+     * and the scale falls. */
+    void (*unscale)(am_backend *, size_t n, am_dev g);
 } am_ops;
 
 #define AM_MASK_LOSSES "none|l1|l2|l1var|l2var|sparsity"
@@ -237,6 +243,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
+    const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; NULL: they are chosen by rule */
     int uncaptured;             /* issue the operations of each step one by one; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
@@ -249,6 +256,7 @@ struct am_backend {
     am_precision precision;
     int fuses;                  /* norm takes the residual of a [shortcut] at once; the plan then skips the shortcut */
     int layer;                  /* at work, for messages; 0: none */
+    char note[120];             /* what alloc has to say about its last refusal, or empty */
     size_t allocations, bytes, peak;   /* alloc keeps count: a test reads it, and memory is reported from it */
     void *state;
 };

@@ -89,6 +89,7 @@ static void update(am_trainer *t)
 {
     const am_ops *op = t->be->ops;
     am_dev guard = am_at(t->report, AM_REPORT_GUARD);
+    op->unscale(t->be, t->net.learned, t->student.grad);
     op->guard(t->be, AM_LOSSES, am_at(t->report, AM_REPORT_LOSS), guard);
     for (int i = 0; i < t->stretches; i++) {
         const am_stretch *s = &t->stretch[i];

@@ -27,8 +27,8 @@ static inline am_status am_space_commit(am_space *s, am_err *e)
     if (!s->high) return AM_OK;
     s->block = s->be->ops->alloc(s->be, s->high);
     if (am_is(s->block)) return AM_OK;
-    return am_fail(e, AM_ENOMEM, AM_NOPLACE, "the activations of a step take %.0f MB, which this machine does not have; "
-                   "use a smaller batch=, or more subdivisions=", (double)s->high * 4 / 1048576);
+    return am_fail(e, AM_ENOMEM, AM_NOPLACE, "the activations of a step take %.0f MB, which this machine does not have%s%s; "
+                   "use a smaller batch=, or more subdivisions=", (double)s->high * 4 / 1048576, s->be->note[0] ? ": " : "", s->be->note);
 }
 static inline void am_space_close(am_space *s)
 {

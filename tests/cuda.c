@@ -1,6 +1,5 @@
-/* cuda.c: what the cuda backend does on the host: arithmetic that its kernels share with it, and the
- * choice of cuDNN's engines for a described device.  Kernels are tested by the backends suites, on a GPU
- * or, built with GPU=emulate, on this processor. */
+/* cuda.c: the arithmetic that the cuda backend's kernels share with the host.  Kernels are tested by the
+ * backends suites, on a GPU or, built with GPU=emulate, on this processor. */
 #include "backends.h"
 #include "backend/cuda/arith.h"
 
@@ -14,6 +13,40 @@ static void bf16_rounds_to_nearest_even(void **s)
         if (memcmp(&y, &cases[i].y, sizeof y)) fail_msg("%.9g becomes %.9g, not %.9g", (double)cases[i].x, (double)y, (double)cases[i].y);
     }
     assert_true(isnan(am_of_bf16(am_to_bf16(NAN))));
+}
+
+/* Every fp16 number comes back from a float, and what lies between two goes to the nearer, ties to the even one. */
+static void fp16_rounds_to_nearest_even(void **s)
+{
+    (void)s;
+    for (unsigned bits = 0; bits < 0x7c00; bits++) {
+        const float x = am_of_f16((am_f16){(uint16_t)bits}), next = bits < 0x7bff ? am_of_f16((am_f16){(uint16_t)(bits + 1)}) : 65536;
+        const float middle = x + (next - x) / 2;
+        assert_int_equal(am_to_f16(x).bits, bits);
+        assert_int_equal(am_to_f16(-x).bits, bits | 0x8000);
+        assert_int_equal(am_to_f16(middle).bits, bits % 2 ? bits + 1 : bits);
+        assert_int_equal(am_to_f16(nextafterf(middle, 0)).bits, bits);
+        assert_int_equal(am_to_f16(nextafterf(middle, INFINITY)).bits, bits + 1);
+    }
+    assert_true(am_of_f16((am_f16){1}) == 0x1p-24f && am_of_f16((am_f16){0x3c00}) == 1 && am_of_f16((am_f16){0xfbff}) == -65504);
+    assert_true(isinf(am_of_f16(am_to_f16(1e6f))) && isnan(am_of_f16(am_to_f16(NAN))));
+}
+
+/* The losses' scale: set after the first update, halved where an update was held, doubled after many good ones. */
+static void the_scale_of_losses(void **s)
+{
+    float scale[AM_SCALES] = {1, 0, -1};
+    (void)s;
+    am_arith_rescale(scale);
+    assert_true(scale[AM_SCALE] == AM_SCALE_FIRST);
+    scale[AM_SCALE_HELD] = 1;
+    am_arith_rescale(scale);
+    assert_true(scale[AM_SCALE] == AM_SCALE_FIRST / 2);
+    for (int i = 0; i < 100; i++) am_arith_rescale(scale);
+    assert_true(scale[AM_SCALE] == 1);
+    scale[AM_SCALE_HELD] = 0;
+    for (int i = 0; i < (int)AM_SCALE_PATIENCE; i++) assert_true(scale[AM_SCALE] == 1), am_arith_rescale(scale);
+    assert_true(scale[AM_SCALE] == 2);
 }
 
 static void activations_agree(void **s)
@@ -66,50 +99,6 @@ static void every_place_is_shared_out(void **s)
                 }
 }
 
-#ifdef AM_CUDNN
-#include "backend/cuda/graph.h"
-
-static const char device[] =
-    "{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,\"multiProcessorCount\":132,"
-    "\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":232448,\"reservedSharedMemoryPerBlock\":1024,"
-    "\"maxRegistersPerSM\":65536,\"maxCtasPerSM\":32,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,\"pciDeviceId\":0,"
-    "\"isTccDriver\":0,\"supportCoopLaunch\":1,\"totalGlobalMem\":150754820096,\"smClockRateKHz\":1980000,"
-    "\"memClockRateKHz\":3201000,\"l2CacheSize\":62914560,\"cudaDeviceId\":0,\"deviceVer\":900,\"driverVer\":13000,"
-    "\"deviceName\":\"NVIDIA H200\"}";
-
-/* Every convolution of the ResNets that we ship for has an engine in each precision and direction, the
- * same at each question and in each process, with a bounded workspace. */
-static void engines_are_chosen_without_a_device(void **s)
-{
-    (void)s;
-    static const am_conv convs[] = {{3, 32, 32, 64, 32, 32, 3, 1, 1, 1, NULL},      {64, 32, 32, 128, 16, 16, 3, 2, 1, 1, NULL},
-                                    {512, 4, 4, 512, 4, 4, 3, 1, 1, 1, NULL},       {64, 32, 32, 128, 16, 16, 1, 2, 0, 1, NULL},
-                                    {128, 32, 32, 128, 32, 32, 3, 1, 1, 32, NULL}};
-    static const am_precision precisions[] = {AM_FP32, AM_TF32, AM_BF16};
-    for (size_t p = 0; p < 3; p++) {
-        am_graphs *g[2];
-        am_err e = {0};
-        for (int k = 0; k < 2; k++) t_ok(am_graphs_open_for(&g[k], precisions[p], device, &e), &e);
-        for (size_t i = 0; i < sizeof convs / sizeof *convs; i++)
-            for (int kind = AM_GRAPH_Y; kind <= AM_GRAPH_DW; kind++) {
-                const am_graph *a = am_graph_find(g[0], (am_graph_kind)kind, &convs[i], 100);
-                const am_graph *b = am_graph_find(g[1], (am_graph_kind)kind, &convs[i], 100);
-                if (!a || !b) fail_msg("precision %d, convolution %zu, direction %d: no engine", (int)precisions[p], i, kind);
-                assert_true(a == am_graph_find(g[0], (am_graph_kind)kind, &convs[i], 100));
-                assert_int_equal(a->engine, b->engine);
-                assert_true(a->workspace == b->workspace && a->workspace <= 256u << 20);
-            }
-        for (int k = 0; k < 2; k++) am_graphs_close(g[k]);
-    }
-    am_graphs *none;
-    am_err e = {0};
-    assert_int_equal(am_graphs_open_for(&none, AM_BF16, "{}", &e), AM_EINPUT);
-    assert_true(e.text[0]);
-}
-#else
-static void engines_are_chosen_without_a_device(void **s) { (void)s; }
-#endif
-
-T_SUITE(cuda, cmocka_unit_test(bf16_rounds_to_nearest_even), cmocka_unit_test(activations_agree),
-        cmocka_unit_test(mask_terms_and_slopes), cmocka_unit_test(every_place_is_shared_out),
-        cmocka_unit_test(engines_are_chosen_without_a_device));
+T_SUITE(cuda, cmocka_unit_test(bf16_rounds_to_nearest_even), cmocka_unit_test(fp16_rounds_to_nearest_even), cmocka_unit_test(the_scale_of_losses),
+        cmocka_unit_test(activations_agree),
+        cmocka_unit_test(mask_terms_and_slopes), cmocka_unit_test(every_place_is_shared_out));

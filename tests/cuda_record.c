@@ -3,6 +3,7 @@
 #include "lab.h"
 
 #ifdef T_CUDA
+#include "backend/cuda/arith.h"
 #include "backend/cuda/cuda.h"
 
 static int open_cuda(am_backend *be, int uncaptured, am_precision precision)
@@ -57,20 +58,21 @@ static void recorded_steps_give_the_same_bytes(void **state)
 {
     static const char *const mixes[] = {automix, patchwork, puzzle};
     (void)state;
-    for (int precision = AM_FP32; precision <= AM_BF16; precision++)
+    static const am_precision precisions[] = {AM_FP32, AM_FP16};
+    for (size_t p = 0; p < 2; p++)
         for (size_t k = 0; k < sizeof mixes / sizeof *mixes; k++) {
             float *w[2];
             size_t n = 0;
             for (int uncaptured = 0; uncaptured < 2; uncaptured++) {
                 am_backend be;
-                if (!open_cuda(&be, uncaptured, (am_precision)precision)) return;
+                if (!open_cuda(&be, uncaptured, precisions[p])) return;
                 w[uncaptured] = train(&be, mixes[k], 12, &n);
                 const am_cuda_record *r = &am_cuda_of(&be)->record;
                 if (uncaptured) assert_true(!r->captured && !r->replayed);
                 else assert_true(r->captured > 0 && r->replayed > r->captured);
                 am_close_backend(&be);
             }
-            if (memcmp(w[0], w[1], n * sizeof *w[0])) fail_msg("precision %d, methods %zu: recorded steps give other bytes", precision, k);
+            if (memcmp(w[0], w[1], n * sizeof *w[0])) fail_msg("precision %d, methods %zu: recorded steps give other bytes", (int)precisions[p], k);
             for (int i = 0; i < 2; i++) free(w[i]);
         }
 }
@@ -127,7 +129,39 @@ static void what_the_host_looks_at_is_not_recorded(void **state)
     am_close_backend(&be);
 }
 
-T_SUITE(cuda_record, cmocka_unit_test(recorded_steps_give_the_same_bytes), cmocka_unit_test(a_step_is_captured_once),
+/* fp16: an update with a gradient that is not finite changes nothing, and halves the scale; one without is unscaled. */
+static void an_overflow_holds_the_update(void **state)
+{
+    am_backend be;
+    am_err e = {0};
+    const float hyper[5] = {.5f, 0, 0, 0, 0}, w[3] = {1, 2, 3}, fine[3] = {AM_SCALE_FIRST, 0, 2 * AM_SCALE_FIRST}, wild[3] = {1, INFINITY, 1};
+    float got[3], scale[AM_SCALES];
+    (void)state;
+    if (!open_cuda(&be, 0, AM_FP16)) return;
+    const am_ops *op = be.ops;
+    const am_dev s = {am_cuda_of(&be)->scale}, dw = op->alloc(&be, 3), g = op->alloc(&be, 3), v = op->alloc(&be, 3), h = op->alloc(&be, 5);
+    op->unscale(&be, 3, g);
+    op->upload(&be, 5, hyper, h);
+    op->upload(&be, 3, w, dw);
+    op->upload(&be, 3, wild, g);
+    op->unscale(&be, 3, g);
+    op->sgd(&be, 3, dw, g, v, AM_NOWHERE, h, AM_NOWHERE);
+    op->download(&be, 3, dw, got);
+    op->download(&be, AM_SCALES, s, scale);
+    assert_memory_equal(got, w, sizeof w);
+    assert_true(scale[AM_SCALE] == AM_SCALE_FIRST / 2);
+    op->upload(&be, 3, fine, g);
+    op->unscale(&be, 3, g);
+    op->sgd(&be, 3, dw, g, v, AM_NOWHERE, h, AM_NOWHERE);
+    op->download(&be, 3, dw, got);
+    assert_true(got[0] == 0 && got[1] == 2 && got[2] == 1);         /* gradients 2, 0, 4, rate 1/2 */
+    t_ok(op->sync(&be, &e), &e);
+    const am_dev all[] = {dw, g, v, h};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) op->free(&be, all[i]);
+    am_close_backend(&be);
+}
+
+T_SUITE(cuda_record, cmocka_unit_test(an_overflow_holds_the_update), cmocka_unit_test(recorded_steps_give_the_same_bytes), cmocka_unit_test(a_step_is_captured_once),
         cmocka_unit_test(what_the_host_looks_at_is_not_recorded));
 #else
 static void is_not_built_in(void **state) { (void)state; }

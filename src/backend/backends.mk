@@ -39,7 +39,9 @@ endif
 # compiler for the processor, so that they are tested without a GPU; slow, and without cuDNN.
 CUDA_DIR := src/backend/cuda
 CUDA_KERNELS := $(patsubst %,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
-CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda memory record plain layers losses mixing conv)
+CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda memory record plain layers losses mixing conv choices)
+CUDA_CUDNN := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,graph graph_describe graph_engine graph_tune)
+CUDA_TESTS := $(patsubst %,$(BUILD)/tests/%.o,cuda_record cuda_plans)
 
 ifeq ($(GPU),1)
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
@@ -55,11 +57,10 @@ endif
 CUDA_ARCH ?= 80 90
 CUDA_CODE := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
-OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o
+OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(CUDA_CUDNN)
 LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt -lstdc++
-$(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o: EXTRA += -isystem $(CUDA_HOME)/include
-$(BUILD)/tests/cuda.o: EXTRA += -DAM_CUDNN
-$(BUILD)/tests/cuda_record.o: EXTRA += -DT_CUDA -isystem $(CUDA_HOME)/include
+$(CUDA_HOST) $(CUDA_CUDNN): EXTRA += -isystem $(CUDA_HOME)/include
+$(CUDA_TESTS): EXTRA += -DT_CUDA -DAM_CUDNN -isystem $(CUDA_HOME)/include
 $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
@@ -71,7 +72,7 @@ CXX ?= c++
 OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/emulate/emulate.o $(BUILD)/$(CUDA_DIR)/emulate/graph_none.o
 LDLIBS += -lstdc++
 $(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
-$(BUILD)/tests/cuda_record.o: EXTRA += -DT_CUDA -I$(CUDA_DIR)/emulate
+$(CUDA_TESTS): EXTRA += -DT_CUDA -I$(CUDA_DIR)/emulate
 $(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
 EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
 $(CUDA_KERNELS): $(BUILD)/%.o: %

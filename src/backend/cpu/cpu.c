@@ -110,6 +110,8 @@ static int end(am_backend *be)
     return 0;
 }
 
+static void unscale(am_backend *be, size_t n, am_dev g) { (void)be, (void)n, (void)g; }
+
 int am_cpu_labels_ok(am_backend *be, const char *op, int n, int k, am_dev labels)
 {
     for (int i = 0; i < n; i++)
@@ -244,6 +246,7 @@ const am_ops am_cpu_ops = {
     .jsd = am_cpu_jsd,
     .begin = begin,
     .end = end,
+    .unscale = unscale,
 };
 
 const am_backend_type am_backend_cpu = {

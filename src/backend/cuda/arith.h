@@ -37,6 +37,71 @@ AM_BOTH float am_of_bf16(am_bf16 x)
     return y;
 }
 
+/* ---- fp16: rounded to nearest, ties to even; beyond 65504 infinite; small numbers lose digits below 6e-5 ---- */
+
+typedef struct am_f16 { uint16_t bits; } am_f16;
+
+AM_BOTH am_f16 am_to_f16(float x)
+{
+    am_f16 y;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    uint32_t u, sign;
+    memcpy(&u, &x, sizeof u);
+    sign = u >> 16 & 0x8000;
+    u &= 0x7fffffffu;
+    if (u > 0x7f800000u) y.bits = 0x7fff;
+    else if (u >= 0x477ff000u) y.bits = (uint16_t)(sign | 0x7c00);
+    else if (u >= 0x38800000u) y.bits = (uint16_t)(sign | (u - 0x38000000u + 0xfff + (u >> 13 & 1)) >> 13);
+    else {                      /* one half has the last digit of the smallest numbers: the sum rounds there */
+        float small;
+        memcpy(&small, &u, sizeof small);
+        small += 0.5f;
+        memcpy(&u, &small, sizeof u);
+        y.bits = (uint16_t)(sign | (u - 0x3f000000u));
+    }
+#endif
+    return y;
+}
+
+AM_BOTH float am_of_f16(am_f16 x)
+{
+    float y;
+#ifdef __CUDA_ARCH__
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+#else
+    const uint32_t sign = (uint32_t)(x.bits & 0x8000) << 16, rest = x.bits & 0x7fffu;
+    uint32_t u = rest << 13;
+    if (rest >= 0x7c00) u |= 0x7f800000u;
+    else if (rest >= 0x400) u += 0x38000000u;
+    else {
+        y = (float)rest * (1.0f / 16777216.0f);
+        memcpy(&u, &y, sizeof u);
+    }
+    u |= sign;
+    memcpy(&y, &u, sizeof y);
+#endif
+    return y;
+}
+
+/* ---- the scale of the losses: {scale, held, updates since it last fell}; the first update is not scaled ---- */
+
+enum { AM_SCALE, AM_SCALE_HELD, AM_SCALE_AGE, AM_SCALES };
+#define AM_SCALE_FIRST 16384.0f
+#define AM_SCALE_MOST 65536.0f
+#define AM_SCALE_PATIENCE 2000.0f
+
+AM_BOTH void am_arith_rescale(float *s)
+{
+    if (s[AM_SCALE_AGE] < 0) s[AM_SCALE] = AM_SCALE_FIRST, s[AM_SCALE_AGE] = 0;
+    else if (s[AM_SCALE_HELD] != 0) s[AM_SCALE] = s[AM_SCALE] > 1 ? s[AM_SCALE] / 2 : 1, s[AM_SCALE_AGE] = 0;
+    else if (++s[AM_SCALE_AGE] >= AM_SCALE_PATIENCE) {
+        s[AM_SCALE] = s[AM_SCALE] < AM_SCALE_MOST ? 2 * s[AM_SCALE] : AM_SCALE_MOST;
+        s[AM_SCALE_AGE] = 0;
+    }
+}
+
 /* ---- Darknet's activations, and their slopes from the output ----
  * The comparisons let a NaN through: a fault must reach the guard.  At a corner the left slope counts. */
 

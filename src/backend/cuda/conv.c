@@ -1,7 +1,7 @@
 /* conv.c: convolutions: cuDNN where it has a plan, our own products elsewhere.
  *
  * cuDNN is asked for tensors that are packed and all of one element type; what is left (one pixel in
- * bf16, samples with a gap behind them) is rare and small.  What follows a convolution at once is one
+ * 16 bits, samples with a gap behind them) is rare and small.  What follows a convolution at once is one
  * more kernel over y.
  *
  * scratch: cuDNN's workspace; then dx where it must be added to; then dw in cuDNN's order, or the pieces
@@ -12,6 +12,10 @@ static am_shape in_shape(const am_conv *c, int n) { return (am_shape){n, c->c, c
 static am_shape out_shape(const am_conv *c, int n) { return (am_shape){n, c->filters, c->oh, c->ow}; }
 static size_t weights(const am_conv *c) { return (size_t)c->filters * (size_t)(c->c / c->groups) * (size_t)c->size * (size_t)c->size; }
 static size_t lines(size_t floats) { return (floats + 15) / 16 * 16; }
+
+/* cuDNN's workspace begins at a multiple of 256 bytes; places in scratch are multiples of 64. */
+enum { ALIGNED = 64 };
+static void *workspace(am_dev scratch) { return (void *)(((uintptr_t)scratch.p + 255) / 256 * 256); }
 
 static int packed(const am_backend *be, am_shape s)
 {
@@ -32,7 +36,7 @@ static layout layout_of(am_backend *be, const am_conv *c, int n, int back)
     layout l = {{NULL}, 0, 0, 0};
     for (int kind = AM_GRAPH_Y; kind <= (back ? AM_GRAPH_DW : AM_GRAPH_Y); kind++) {
         l.graph[kind] = find(be, (am_graph_kind)kind, c, n);
-        const size_t floats = l.graph[kind] ? lines(l.graph[kind]->workspace / sizeof(float) + 1) : 0;
+        const size_t floats = l.graph[kind] ? lines(l.graph[kind]->workspace / sizeof(float) + 1 + ALIGNED) : 0;
         if (floats > l.dx) l.dx = floats;
     }
     if (!back) {
@@ -91,7 +95,7 @@ static void conv(am_backend *be, const am_conv *c, int n, am_dev x, am_dev w, am
     BEGIN("conv", c, n, x, w, prepared, scratch, post, y);
     const am_graph *g = find(be, AM_GRAPH_Y, c, n);
     const am_view in = am_cuda_view(be, in_shape(c, n), x), out = am_cuda_view(be, out_shape(c, n), y);
-    if (g && aligned(x.p) && aligned(y.p) && aligned(prepared.p)) run(be, "conv", g, x.p, prepared.p, y.p, scratch.p);
+    if (g && aligned(x.p) && aligned(y.p) && aligned(prepared.p)) run(be, "conv", g, x.p, prepared.p, y.p, workspace(scratch));
     else am_gpu_conv(st->stream, c, in, w.p, out);
     if (am_is(post->scale) || am_is(post->shift) || am_is(post->residual) || post->act != AM_LINEAR)
         am_gpu_affine(st->stream, out, post->scale.p, post->shift.p, am_cuda_view(be, out_shape(c, n), post->residual), post->act, out);
@@ -108,7 +112,7 @@ static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev 
     const int fits = aligned(x.p) && aligned(dy.p) && aligned(scratch.p);
     if (am_is(dx.d) && l.graph[AM_GRAPH_DX] && fits && aligned(dx.d.p) && aligned(prepared.p)) {
         const am_dev fresh = dx.beta == 0 ? dx.d : am_at(scratch, l.dx);
-        run(be, "conv_back to x", l.graph[AM_GRAPH_DX], dy.p, prepared.p, fresh.p, scratch.p);
+        run(be, "conv_back to x", l.graph[AM_GRAPH_DX], dy.p, prepared.p, fresh.p, workspace(scratch));
         if (dx.beta != 0)
             am_gpu_add(st->stream, 1, am_cuda_view(be, in_shape(c, n), fresh), dx.beta, to.d, AM_LINEAR, to.d);
     } else if (am_is(dx.d)) {
@@ -116,7 +120,7 @@ static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev 
     }
     if (am_is(dw.d) && l.graph[AM_GRAPH_DW] && fits) {
         float *fresh = am_at(scratch, l.dw).p;
-        run(be, "conv_back to w", l.graph[AM_GRAPH_DW], x.p, dy.p, fresh, scratch.p);
+        run(be, "conv_back to w", l.graph[AM_GRAPH_DW], x.p, dy.p, fresh, workspace(scratch));
         am_gpu_conv_gather_dw(st->stream, c, st->half, fresh, am_cuda_sum(dw));
     } else if (am_is(dw.d)) {
         am_gpu_conv_back_w(st->stream, c, in, out, am_at(scratch, l.dw).p, am_cuda_sum(dw));

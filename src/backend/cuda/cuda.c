@@ -1,4 +1,5 @@
 /* cuda.c: the CUDA backend's faults, and how it opens and closes. */
+#include "arith.h"
 #include "cuda.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ static am_status wait(am_backend *be, am_err *e)
         am_cuda_fault(be, troubled[trouble], "a label or a partner is out of range");
         cudaMemsetAsync(st->trouble, 0, sizeof trouble, st->stream);
     }
-    if (!st->fault[0]) return AM_OK;
+    if (!st->fault[0]) return am_graphs_keep(st->graphs, e);
     am_fail(e, bad ? AM_EDEVICE : AM_EBUG, AM_NOPLACE, "the %s backend stopped at %s", be->name, st->fault);
     st->fault[0] = 0;
     return bad ? AM_EDEVICE : AM_EBUG;
@@ -62,7 +63,7 @@ static am_status wait(am_backend *be, am_err *e)
 
 /* ---- activations ---- */
 
-int am_cuda_is_half(const am_backend *be, am_shape s) { return am_cuda_of(be)->half && !(s.h == 1 && s.w == 1); }
+int am_cuda_is_half(const am_backend *be, am_shape s) { return s.h == 1 && s.w == 1 ? 0 : am_cuda_of(be)->half; }
 
 size_t am_cuda_room(am_backend *be, am_shape s)
 {
@@ -104,6 +105,7 @@ static void stop(am_backend *be)
     am_cuda_memory_close(be);
     cudaFree(st->partial);
     cudaFree(st->trouble);
+    cudaFree(st->scale);
     am_graphs_close(st->graphs);
     if (st->stream) cudaStreamDestroy(st->stream);
     free(o);
@@ -130,30 +132,39 @@ static am_status look_at_device(int device, struct cudaDeviceProp *p, am_err *e)
     return AM_OK;
 }
 
+/* fp16: the losses' scale is 1 until the first update. */
+static cudaError_t start_scale(am_cuda_state *st)
+{
+    const float first[AM_SCALES] = {[AM_SCALE] = 1, [AM_SCALE_AGE] = -1};
+    cudaError_t bad = cudaMalloc((void **)&st->scale, sizeof first);
+    if (!bad) bad = cudaMemcpyAsync(st->scale, first, sizeof first, cudaMemcpyHostToDevice, st->stream);
+    return bad ? bad : cudaStreamSynchronize(st->stream);
+}
+
 static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
     struct cudaDeviceProp p;
     am_precision precision = how ? how->precision : AM_BF16;
     if (precision == AM_FAST) precision = AM_BF16;
-    if (precision == AM_FP16)
-        return am_fail(e, AM_EINPUT, AM_NOPLACE, "the cuda backend computes in precision bf16, tf32 or fp32, not fp16; bf16 needs no loss scaling");
     AM_TRY(look_at_device(how ? how->device : 0, &p, e));
     opened *o = calloc(1, sizeof *o);
     if (!o) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for the cuda backend");
     am_cuda_state *st = &o->state;
     fill_table(&o->ops);
     *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .state = o};
-    st->half = precision == AM_BF16;
+    st->half = precision == AM_BF16 ? AM_HALF_BF16 : precision == AM_FP16 ? AM_HALF_F16 : 0;
     st->record.off = how && how->uncaptured;
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;
     cudaError_t bad = cudaStreamCreateWithFlags(&st->stream, cudaStreamNonBlocking);
     if (!bad) bad = cudaMalloc((void **)&st->partial, partial);
     if (!bad) bad = cudaMalloc((void **)&st->trouble, sizeof *st->trouble);
+    if (!bad && precision == AM_FP16) bad = start_scale(st);
     if (!bad) bad = cudaMemsetAsync(st->trouble, 0, sizeof *st->trouble, st->stream);
     am_status s = bad ? am_fail(e, AM_EDEVICE, AM_NOPLACE, "GPU %d, %s, gives no stream or memory: %s", how ? how->device : 0, p.name,
                                 cudaGetErrorString(bad))
                       : am_graphs_open(&st->graphs, precision, st->stream, e);
+    if (!s && how && how->plans) s = am_graphs_remember(st->graphs, how->plans, p.name, e);
     if (s) {
         cudaGetLastError();
         stop(be);
@@ -164,4 +175,4 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     return AM_OK;
 }
 
-const am_backend_type am_backend_cuda = {"cuda", "an NVIDIA GPU, by cuDNN and our own kernels; bf16, tf32 or fp32", start, stop};
+const am_backend_type am_backend_cuda = {"cuda", "an NVIDIA GPU, by cuDNN and our own kernels; bf16, fp16, tf32 or fp32", start, stop};

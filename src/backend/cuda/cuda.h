@@ -1,7 +1,7 @@
 /* cuda.h: what the host side of the CUDA backend shares.
  *
  * One stream; every operation puts kernels on it and returns.  Activations are NHWC inside a sample,
- * float or bf16 by the precision, each sample's room rounded up to 16 floats; one pixel is float rows.
+ * float, bf16 or fp16 by the precision, each sample's room rounded up to 16 floats; one pixel is float rows.
  * Parameters, rows, planes and statistics are float. */
 #ifndef AM_CUDA_CUDA_H
 #define AM_CUDA_CUDA_H
@@ -20,7 +20,8 @@ enum { CUDA_SLOTS = 4 };
 typedef struct am_cuda_state {
     am_stream stream;
     am_graphs *graphs;          /* cuDNN's plans */
-    int half;                   /* activations are bf16 */
+    int half;                   /* what activations are made of; see am_view */
+    float *scale;               /* on the device: AM_SCALES numbers (arith.h); NULL where losses are not scaled */
     char fault[300];            /* the first since the last sync, or empty */
     const char *last;           /* the operation that ran last, for faults that show late */
     int last_layer;

@@ -16,14 +16,20 @@
 #endif
 
 /* Call the template f for the element types at hand. */
-#define BY_TYPE(half, f, ...) ((half) ? f<am_bf16>(__VA_ARGS__) : f<float>(__VA_ARGS__))
+#define BY_TYPE(half, f, ...)                                                                      \
+    ((half) == AM_HALF_F16 ? f<am_f16>(__VA_ARGS__) : (half) ? f<am_bf16>(__VA_ARGS__) : f<float>(__VA_ARGS__))
 #define BY_TYPES(half1, half2, f, ...)                                                             \
-    ((half1) ? (half2) ? f<am_bf16, am_bf16>(__VA_ARGS__) : f<am_bf16, float>(__VA_ARGS__)         \
-             : (half2) ? f<float, am_bf16>(__VA_ARGS__) : f<float, float>(__VA_ARGS__))
+    ((half1) == AM_HALF_F16 ? (half2) ? f<am_f16, am_f16>(__VA_ARGS__) : f<am_f16, float>(__VA_ARGS__)      \
+     : (half1)              ? (half2) ? f<am_bf16, am_bf16>(__VA_ARGS__) : f<am_bf16, float>(__VA_ARGS__)   \
+     : (half2) == AM_HALF_F16 ? f<float, am_f16>(__VA_ARGS__)                                       \
+     : (half2)                ? f<float, am_bf16>(__VA_ARGS__)                                      \
+                              : f<float, float>(__VA_ARGS__))
 
 static __device__ inline float load(const float *p, size_t i) { return p[i]; }
 static __device__ inline float load(const am_bf16 *p, size_t i) { return am_of_bf16(p[i]); }
+static __device__ inline float load(const am_f16 *p, size_t i) { return am_of_f16(p[i]); }
 static __device__ inline void store(float *p, size_t i, float v) { p[i] = v; }
+static __device__ inline void store(am_f16 *p, size_t i, float v) { p[i] = am_to_f16(v); }
 static __device__ inline void store(am_bf16 *p, size_t i, float v) { p[i] = am_to_bf16(v); }
 
 template <class T> static __device__ inline void give(T *p, size_t i, float beta, float g)

@@ -1,8 +1,9 @@
 /* graph.h: convolutions by cuDNN's graph interface: one plan for each geometry, batch and direction.
  *
- * A plan is chosen once, by a rule and not by a clock: the first engine that cuDNN recommends which is
- * deterministic, fits the precision, is not compiled on the spot unless nothing else is, and wants a
- * bounded workspace.  The same cuDNN on the same device so chooses the same engine in every run.
+ * A plan is chosen once: by rule, or, with a plan file, by a clock whose verdict the file keeps
+ * (choices.h).  The rule is the first engine that cuDNN recommends which is deterministic, fits the
+ * precision, is not compiled on the spot unless nothing else is, and wants a bounded workspace.
+ * Either way the same cuDNN on the same device has the same engine in every run.
  *
  * Tensors are NHWC and packed, weights [filters][size][size][c/groups], all of one element type;
  * sums are fp32. */
@@ -27,6 +28,9 @@ typedef struct am_graph {
 am_status am_graphs_open(am_graphs **, am_precision, void *stream, am_err *);
 /* Without a device: plans for the one that the JSON describes, which can be looked at but not run. */
 am_status am_graphs_open_for(am_graphs **, am_precision, const char *device_json, am_err *);
+/* Measure what the plan file at `path` does not know yet, and use what it does. */
+am_status am_graphs_remember(am_graphs *, const char *path, const char *device, am_err *);
+am_status am_graphs_keep(am_graphs *, am_err *);    /* write down what was measured since */
 void am_graphs_close(am_graphs *);
 const char *am_graphs_about(void);             /* "cuDNN 9.19" */
 

@@ -3,7 +3,7 @@
  * Host code is C11 and includes this; the .cu files define it.  Nothing here waits, allocates or
  * reports: the caller asks CUDA for the last error after each call.
  *
- * Activations are NHWC inside a sample, samples `step` elements apart, float or bf16; one pixel is
+ * Activations are NHWC inside a sample, samples `step` elements apart, float, bf16 or fp16; one pixel is
  * float rows.  Plain memory and rows are float.  No kernel adds with atomics: each output has one
  * owner, and sums have an order that follows from the shape alone. */
 #ifndef AM_CUDA_KERNELS_H
@@ -16,9 +16,10 @@ extern "C" {
 
 typedef struct CUstream_st *am_stream;      /* cudaStream_t */
 
+enum { AM_HALF_BF16 = 1, AM_HALF_F16 };
 typedef struct am_view {
     void *p;                    /* NULL: nowhere */
-    int half;                   /* elements are bf16 */
+    int half;                   /* elements: float, or one of these */
     int n, c, h, w;
     size_t step;                /* elements from sample to sample */
 } am_view;
@@ -51,7 +52,9 @@ void am_gpu_upsample_back(am_stream, int stride, float scale, am_view dy, am_vie
 
 /* plain.cu */
 void am_gpu_fill(am_stream, size_t n, float value, float *y);
-void am_gpu_sgd(am_stream, size_t n, float *w, float *g, float *v, float *teacher, const float *hyper, const float *guard);
+void am_gpu_sgd(am_stream, size_t n, float *w, float *g, float *v, float *teacher, const float *hyper, const float *guard,
+                const float *held);
+void am_gpu_unscale(am_stream, size_t n, float *g, float *scale);
 void am_gpu_clip(am_stream, size_t n, const float *limit, float *scratch, float *g);
 void am_gpu_guard(am_stream, size_t n, const float *x, float *guard);
 void am_gpu_mean(am_stream, size_t n, float scale, const float *x, am_sum out);
@@ -87,7 +90,8 @@ void am_gpu_conv_back_w(am_stream, const am_conv *, am_view x, am_view dy, float
 
 /* rows.cu */
 void am_gpu_softmax(am_stream, int n, int k, float temperature, const float *x, const float *q, float *prob, float *loss);
-void am_gpu_softmax_back(am_stream, int n, int k, float temperature, float scale, const float *prob, const float *q, am_sum dx);
+/* lift: where the scale of the losses lies, or NULL */
+void am_gpu_softmax_back(am_stream, int n, int k, float temperature, float scale, const float *lift, const float *prob, const float *q, am_sum dx);
 void am_gpu_score(am_stream, int n, int k, int top, const float *prob, const int *labels, const float *loss, float *tally, am_trouble);
 void am_gpu_onehot(am_stream, int n, int k, float smooth, const int *labels, float *q, am_trouble);
 void am_gpu_labels_mix(am_stream, int n, int k, const float *q, const int *perm, const float *lam, float *out, am_trouble);
@@ -100,7 +104,7 @@ void am_gpu_mask_fill(am_stream, int n, int plane, const float *lam, float *m);
 void am_gpu_mask_box(am_stream, int n, int h, int w, const int *box, float *m);
 void am_gpu_mask_margin(am_stream, int n, int plane, const float *lam, float margin, float *m);
 void am_gpu_mask_loss(am_stream, int n, int plane, int kind, int reduce_batch, float margin, const float *weight, const float *lam,
-                      const float *m, double *partial, float *loss, am_sum dm);
+                      const float *m, const float *lift, double *partial, float *loss, am_sum dm);
 void am_gpu_mask_health(am_stream, int n, int plane, const float *lam, const float *m, double *partial, float *health);
 
 /* blend.cu */

@@ -11,7 +11,7 @@ static void softmax(am_backend *be, int n, int k, float temperature, am_dev x, a
 static void softmax_back(am_backend *be, int n, int k, float temperature, float scale, am_dev prob, am_dev q, am_grad dx)
 {
     BEGIN("softmax_back", n, k, temperature, scale, prob, q, dx);
-    if (am_is(dx.d)) am_gpu_softmax_back(st->stream, n, k, temperature, scale, prob.p, q.p, am_cuda_sum(dx));
+    if (am_is(dx.d)) am_gpu_softmax_back(st->stream, n, k, temperature, scale, st->scale, prob.p, q.p, am_cuda_sum(dx));
     END;
 }
 

@@ -86,7 +86,7 @@ static __global__ void terms_kernel(int n, int plane, int kind, int batch, doubl
 }
 
 void am_gpu_mask_loss(am_stream st, int n, int plane, int kind, int reduce_batch, float margin, const float *weight, const float *lam,
-                      const float *m, double *partial, float *loss, am_sum dm)
+                      const float *m, const float *lift, double *partial, float *loss, am_sum dm)
 {
     AM_LAUNCH(sums_kernel, dim3((unsigned)n), dim3(N), st, plane, m, partial);
     AM_LAUNCH(terms_kernel, dim3(1), dim3(N), st, n, plane, kind, reduce_batch, (double)margin, weight, lam, partial, loss);
@@ -101,7 +101,7 @@ void am_gpu_mask_loss(am_stream st, int n, int plane, int kind, int reduce_batch
         t.sparse = from[5];
         t.mean = from[6];
         const size_t at = (size_t)s * (size_t)plane + i;
-        give(dm.p, at, dm.beta, (float)((double)weight[0] * am_arith_mask_slope(&t, (double)m[at]) / count));
+        give(dm.p, at, dm.beta, (float)((double)(lift ? lift[0] : 1) * (double)weight[0] * am_arith_mask_slope(&t, (double)m[at]) / count));
     });
 }
 

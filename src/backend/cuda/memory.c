@@ -3,6 +3,7 @@
  * What goes in leaves through a ring of pinned buffers: the caller's memory is its own again when the
  * operation returns, and the copy runs beside what the host does next.  What comes out is waited for. */
 #include "cuda.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,10 @@ static am_dev take(am_backend *be, size_t floats)
     b->bytes = (floats * sizeof(float) + 255) / 256 * 256;
     if (!b->bytes) b->bytes = 256;
     if (cudaMalloc(&b->at, b->bytes)) {
+        size_t left = 0, all = 0;
         cudaGetLastError();
+        cudaMemGetInfo(&left, &all);
+        snprintf(be->note, sizeof be->note, "%zu MB of the GPU's %zu MB are free; %zu MB are taken by this run", left >> 20, all >> 20, be->bytes >> 20);
         free(b);
         return AM_NOWHERE;
     }

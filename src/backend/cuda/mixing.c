@@ -57,7 +57,7 @@ static void mask_loss(am_backend *be, int n, int h, int w, int kind, int reduce_
 {
     BEGIN("mask_loss", n, h, w, kind, reduce_batch, margin, weight, lam, m, loss, dm);
     if (n > CUDA_SAMPLES) am_cuda_fault(be, "mask_loss", "a batch of %d is more than %d", n, CUDA_SAMPLES);
-    else am_gpu_mask_loss(st->stream, n, h * w, kind, reduce_batch, margin, weight.p, lam.p, m.p, st->partial, loss.p, sum_of(dm));
+    else am_gpu_mask_loss(st->stream, n, h * w, kind, reduce_batch, margin, weight.p, lam.p, m.p, st->scale, st->partial, loss.p, sum_of(dm));
     END;
 }
 

@@ -1,4 +1,5 @@
 /* plain.c: operations over plain memory: parameters, and sums. */
+#include "arith.h"
 #include "cuda.h"
 
 static void fill(am_backend *be, size_t n, float value, am_dev y)
@@ -11,7 +12,7 @@ static void fill(am_backend *be, size_t n, float value, am_dev y)
 static void sgd(am_backend *be, size_t n, am_dev w, am_dev g, am_dev v, am_dev teacher, am_dev hyper, am_dev guard)
 {
     BEGIN("sgd", n, w, g, v, teacher, hyper, guard);
-    am_gpu_sgd(st->stream, n, w.p, g.p, v.p, teacher.p, hyper.p, guard.p);
+    am_gpu_sgd(st->stream, n, w.p, g.p, v.p, teacher.p, hyper.p, guard.p, st->scale ? st->scale + AM_SCALE_HELD : NULL);
     END;
 }
 
@@ -43,7 +44,14 @@ static void copy(am_backend *be, size_t n, am_dev x, am_dev y)
     END;
 }
 
+static void unscale(am_backend *be, size_t n, am_dev g)
+{
+    BEGIN("unscale", n, g);
+    if (st->scale) am_gpu_unscale(st->stream, n, g.p, st->scale);
+    END;
+}
+
 void am_cuda_fill_plain(am_ops *t)
 {
-    t->fill = fill, t->copy = copy, t->sgd = sgd, t->clip = clip, t->guard = guard, t->mean = mean;
+    t->fill = fill, t->copy = copy, t->sgd = sgd, t->clip = clip, t->guard = guard, t->mean = mean, t->unscale = unscale;
 }

@@ -6,15 +6,30 @@ void am_gpu_fill(am_stream st, size_t n, float value, float *y)
     each(st, 1, n, [=] __device__(int, size_t i) { y[i] = value; });
 }
 
-void am_gpu_sgd(am_stream st, size_t n, float *w, float *g, float *v, float *teacher, const float *hyper, const float *guard)
+void am_gpu_sgd(am_stream st, size_t n, float *w, float *g, float *v, float *teacher, const float *hyper, const float *guard,
+                const float *held)
 {
     each(st, 1, n, [=] __device__(int, size_t i) {
-        if (!guard || guard[0] == 0) {
+        if ((!guard || guard[0] == 0) && (!held || held[0] == 0)) {
             am_arith_sgd(hyper, g[i], w + i, v + i);
             if (teacher) teacher[i] = am_arith_follow(hyper[4], teacher[i], w[i]);
         }
         g[i] = 0;
     });
+}
+
+static __global__ void release(float *scale) { scale[AM_SCALE_HELD] = 0; }
+static __global__ void rescale(float *scale) { am_arith_rescale(scale); }
+
+void am_gpu_unscale(am_stream st, size_t n, float *g, float *scale)
+{
+    AM_LAUNCH(release, dim3(1), dim3(1), st, scale);
+    each(st, 1, n, [=] __device__(int, size_t i) {
+        const float v = g[i] / scale[AM_SCALE];
+        g[i] = v;
+        if (v - v != 0) scale[AM_SCALE_HELD] = 1;
+    });
+    AM_LAUNCH(rescale, dim3(1), dim3(1), st, scale);
 }
 
 void am_gpu_guard(am_stream st, size_t n, const float *x, float *guard)

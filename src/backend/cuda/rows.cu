@@ -34,18 +34,20 @@ void am_gpu_softmax(am_stream st, int n, int k, float temperature, const float *
     AM_LAUNCH(softmax_kernel, dim3((unsigned)n), dim3(N), st, k, temperature, x, loss ? q : (const float *)0, prob, loss);
 }
 
-static __global__ void softmax_back_kernel(int k, float by, const float *prob, const float *q, am_sum dx)
+static __global__ void softmax_back_kernel(int k, float by, const float *lift, const float *prob, const float *q, am_sum dx)
 {
     const size_t row = (size_t)blockIdx.x * (size_t)k;
     double labels = 0;
+    if (lift) by *= lift[0];
     for (int c = (int)threadIdx.x; c < k; c += N) labels += (double)q[row + c];
     labels = block_sum<N>(labels);
     for (int c = (int)threadIdx.x; c < k; c += N)
         give(dx.p, row + c, dx.beta, by * ((float)labels * prob[row + c] - q[row + c]));
 }
-void am_gpu_softmax_back(am_stream st, int n, int k, float temperature, float scale, const float *prob, const float *q, am_sum dx)
+void am_gpu_softmax_back(am_stream st, int n, int k, float temperature, float scale, const float *lift, const float *prob,
+                         const float *q, am_sum dx)
 {
-    AM_LAUNCH(softmax_back_kernel, dim3((unsigned)n), dim3(N), st, k, scale / temperature, prob, q, dx);
+    AM_LAUNCH(softmax_back_kernel, dim3((unsigned)n), dim3(N), st, k, scale / temperature, lift, prob, q, dx);
 }
 
 /* A class is ahead of the label when it is likelier, or as likely and earlier.  A label whose
