@@ -27,6 +27,9 @@ judge() {
     tail -n 4 "$T/err"
 }
 
+expect 0 "^automix trains image classifiers" --help
+expect 0 "^### \\[net\\]" -h net
+
 # ---- a small set, a small network, and what training leaves ----
 cp tests/tiny.cfg "$T/tiny.cfg"
 plain() { sed '/^\[mixblock\]/,$d' tests/tiny.cfg; }
