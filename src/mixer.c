@@ -98,6 +98,7 @@ am_status am_mix_lessons(am_mix *m, am_trainer *t, am_err *e)
         AM_TRY(am_lesson_make(&m->clean, t, trip, &t->student, AM_LOSS_CLEAN, e));
     }
     trip.to = both ? t->mixed_head : t->clean_head;
+    trip.also = m->also;
     return am_lesson_make(&m->mixed, t, trip, &t->student, AM_LOSS_MIXED, e);
 }
 

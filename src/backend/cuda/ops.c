@@ -345,6 +345,30 @@ static void pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, a
     END("pairing_back");
 }
 
+static void pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x, am_dev perm, am_dev lam, int width,
+                      int first, am_dev rows)
+{
+    BEGIN;
+    am_gpu_pair_rows(st->stream, e, partner, view(be, s, x), ints(perm), lam.p, width, first, rows.p, trouble(be, IN_PAIRING));
+    END("pair_rows");
+}
+
+static void attend(am_backend *be, const am_pairing *p, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
+                   am_dev health)
+{
+    BEGIN;
+    am_gpu_attend(st->stream, p, n, query.p, key.p, value.p, saved.p, mask.p, am_at(health, AM_HEALTH_ENTROPY).p);
+    END("attend");
+}
+
+static void attend_back(am_backend *be, const am_pairing *p, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
+                        am_dev dquery, am_dev dkey, am_dev dvalue)
+{
+    BEGIN;
+    am_gpu_attend_back(st->stream, p, n, saved.p, mask.p, dmask.p, scratch.p, dquery.p, dkey.p, dvalue.p);
+    END("attend_back");
+}
+
 void am_cuda_fill_ops(am_ops *t)
 {
     t->fill = fill, t->sgd = sgd, t->clip = clip, t->guard = guard, t->mean = mean;
@@ -359,4 +383,6 @@ void am_cuda_fill_ops(am_ops *t)
     t->mask_loss = mask_loss, t->mask_health = mask_health;
     t->pairing_saved = pairing_saved, t->pairing_scratch = pairing_scratch;
     t->pairing = pairing, t->pairing_back = pairing_back, t->jsd = jsd;
+    t->attend_saved = pairing_saved, t->attend_scratch = pairing_scratch;
+    t->pair_rows = pair_rows, t->attend = attend, t->attend_back = attend_back;
 }
