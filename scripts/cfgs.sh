@@ -30,7 +30,7 @@ title() {
     resnet101) echo "ResNet-101" ;; resnext50) echo "ResNeXt-50 32x4d" ;; wrn28_8) echo "WRN-28-8" ;;
     none) echo "without mixing" ;; mixup) echo "with MixUp" ;; cutmix) echo "with CutMix" ;;
     manifoldmix) echo "with Manifold MixUp" ;; saliencymix) echo "with SaliencyMix" ;; fmix) echo "with FMix" ;;
-    puzzlemix) echo "with PuzzleMix" ;; resizemix) echo "with ResizeMix" ;; automix) echo "with AutoMix" ;;
+    puzzlemix) echo "with PuzzleMix" ;; resizemix) echo "with ResizeMix" ;; augmix) echo "with AugMix" ;; automix) echo "with AutoMix" ;;
     esac
 }
 
@@ -130,7 +130,7 @@ experiment() {
             echo
             echo "[mix]"
             echo "method=$method"
-            echo "alpha=$(alpha_of "$method")"
+            if [ "$method" != augmix ]; then echo "alpha=$(alpha_of "$method")"; fi
         fi
         case $method in
         automix)
@@ -194,6 +194,7 @@ augmentation="flip=1
 pad_crop=4
 pad_mode=reflect"
 each cifar100 resnext50 wrn28_8
+experiment cifar100 resnext50 augmix
 table6 cifar100
 
 full=Tiny-ImageNet classes=200 size=64 rate=0.2 epochs=400 stats=$imagenet_stats
