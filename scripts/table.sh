@@ -1,5 +1,4 @@
-            log=$(log_of "$n" "$t")
-            [ ! -f "${log%.log.jsonl}_final.weights" ] || sed#!/bin/sh
+#!/bin/sh
 # table.sh: runs the rows of a table of the paper and prints ours beside the published figures.
 #
 #     scripts/table.sh TABLE [-epochs N] [-trials N] [-gpus 0,1] [-print] [FLAG VALUE ...]
@@ -155,7 +154,7 @@ log_of() { echo "$(where "$1" "$2")/$(base "$(field "$1" 5)").log.jsonl"; }
         t=1
         while [ "$t" -le "$trials" ]; do
             log=$(log_of "$n" "$t")
-            [ ! -f "$log" ] || sed "s/^/trial $n $t $last /" "$log"
+            [ ! -f "${log%.log.jsonl}_final.weights" ] || sed "s/^/trial $n $t $last /" "$log"
             t=$((t + 1))
         done
         sed -n "s/^$n|/row|$n|/p" "$rows"
