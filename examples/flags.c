@@ -24,6 +24,7 @@ static const flag flags[] = {
     {"-isa", MODEL, 0, AT(run.isa)},
     {"-precision", MODEL, 0, AT(run.precision)},
     {"-threads", MODEL, 0, AT(threads)},
+    {"-uncaptured", MODEL, 1, AT(run.uncaptured)},
     {"-batch", TRAIN | VALID | NET | BENCH, 0, AT(batch)},
     {"-net", VALID, 0, AT(net)},
     {"-head", VALID, 0, AT(head)},

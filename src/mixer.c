@@ -155,7 +155,7 @@ static void look(am_trainer *t, am_lesson *s)
     am_forward(&s->pass);
 }
 
-void am_step_learn(am_trainer *t, am_mix *m)
+static void learn(am_trainer *t, am_mix *m)
 {
     if (m->look.plan.net) look(t, &m->look);
     if (m->type->run) {
@@ -164,6 +164,14 @@ void am_step_learn(am_trainer *t, am_mix *m)
     }
     am_mix_batch(t, m);
     am_mix_teach(t, m, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+}
+
+void am_step_learn(am_trainer *t, am_mix *m)
+{
+    do {
+        t->be->ops->begin(t->be, m->type);
+        learn(t, m);
+    } while (t->be->ops->end(t->be));
 }
 
 void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
