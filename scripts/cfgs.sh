@@ -228,7 +228,7 @@ resized_crop=1
 crop_scale=0.5,1
 filter=bilinear
 resize=256"
-note="Fine-tunes weights learned on ImageNet: name a .weights file of this body on the command line."
+note="The published figures start from weights learned on ImageNet; the rate is that of fine-tuning."
 full=CUB-200-2011 classes=200
 each cub resnet18 resnext50
 full=FGVC-Aircraft classes=100
