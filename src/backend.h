@@ -91,6 +91,15 @@ typedef struct am_pairing {
 typedef struct am_pairing_weights { am_dev query, query_bias, value, value_bias; } am_pairing_weights;
 typedef struct am_pairing_grads { am_grad query, query_bias, value, value_bias; } am_pairing_grads;
 
+/* How lambda is told to the features of a pair, SAMix's way: each side is multiplied by its share t, the
+ * sample's by t(lambda), its partner's by 1 - t(lambda), or by 1 + multiply * that.  bend < 0: t = lambda. */
+typedef struct am_encoding {
+    int concat;                 /* and a constant channel, as am_pairing.lambda_concat */
+    int residual;
+    float multiply;             /* 0: by 1 */
+    float bend;                 /* t = (4/3 l^3 - 2 l^2 + (bend + 1) l) / (bend + 1/3), flattest at 1/2 */
+} am_encoding;
+
 /* Health of a MixBlock's masks (short_runs.md), AM_HEALTH running sums added up by pairing and mask_health. */
 enum { AM_HEALTH_SHARE,         /* sum over samples of |mean(1 - m) - lambda| */
        AM_HEALTH_DRIFT,         /* sum over samples of mean(1 - m) - lambda */
@@ -215,11 +224,31 @@ typedef struct am_ops {
                       am_dev lam, am_dev m, am_dev loss, am_grad dm);
     void (*mask_health)(am_backend *, int n, int h, int w, am_dev lam, am_dev m, am_dev health);
 
+    /* The parts of pairing, for a MixBlock that embeds features otherwise: its embeddings are rows [n h w][depth]. */
+    /* columns first .. of rows [n h w][width]: the features of each pixel of x, or of x[perm], encoded */
+    void (*pair_rows)(am_backend *, am_shape, const am_encoding *, int partner, am_dev x, am_dev perm, am_dev lam, int width,
+                      int first, am_dev rows);
+    size_t (*attend_saved)(am_backend *, const am_pairing *, int n);
+    size_t (*attend_scratch)(am_backend *, const am_pairing *, int n);
+    /* from query and key [n h w][depth] and value [n h w] on, as pairing; and what they get back, written */
+    void (*attend)(am_backend *, const am_pairing *, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
+                   am_dev health);
+    void (*attend_back)(am_backend *, const am_pairing *, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
+                        am_dev dquery, am_dev dkey, am_dev dvalue);
+
     /* ---- AugMix ----
      * prob, q: rows [3n][k], the clean ones and then two for each sample; labels [n][k]; cross, loss [n].
      * cross = cross-entropy of the clean rows; loss = weight / 3 * (KL(p0 | M) + KL(p1 | M) + KL(p2 | M)), M their
      * mean; q = the labels from which softmax_back makes the gradient of both. */
     void (*jsd)(am_backend *, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss);
+
+    /* ---- recording ----
+     * Between begin and end lie operations that are the same from step to step but for what they find in memory, so a
+     * backend may record them and replay the recording.  Where end returns 1 they have not run yet, and are issued again:
+     *     do { begin(be, what); ... } while (end(be));
+     * what: names the stretch, an address that outlives the backend.  Not nested. */
+    void (*begin)(am_backend *, const void *what);
+    int  (*end)(am_backend *);
 } am_ops;
 
 #define AM_MASK_LOSSES "none|l1|l2|l1var|l2var|sparsity"
@@ -229,6 +258,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
+    int uncaptured;             /* issue the operations of each step one by one; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
 
@@ -239,6 +269,7 @@ struct am_backend {
     int threads;
     am_precision precision;
     int fuses;                  /* norm takes the residual of a [shortcut] at once; the plan then skips the shortcut */
+    int layer;                  /* at work, for messages; 0: none */
     size_t allocations, bytes, peak;   /* alloc keeps count: a test reads it, and memory is reported from it */
     void *state;
 };

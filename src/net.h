@@ -13,7 +13,7 @@
 #include "rng.h"
 #include "space.h"
 
-enum { AM_MAX_IN = AM_MAX_LIST, AM_MAX_PARAM = 8 };
+enum { AM_MAX_IN = AM_MAX_LIST, AM_MAX_PARAM = 12 };
 
 typedef struct am_layer am_layer;
 typedef struct am_net am_net;

@@ -102,6 +102,14 @@ am_status am_cpu_sync(am_backend *be, am_err *e)
     return AM_EBUG;
 }
 
+/* Nothing is recorded: operations run as they come. */
+static void begin(am_backend *be, const void *what) { (void)be, (void)what; }
+static int end(am_backend *be)
+{
+    (void)be;
+    return 0;
+}
+
 int am_cpu_labels_ok(am_backend *be, const char *op, int n, int k, am_dev labels)
 {
     for (int i = 0; i < n; i++)
@@ -231,9 +239,16 @@ const am_ops am_cpu_ops = {
     .pairing_scratch = am_cpu_pairing_scratch,
     .pairing = am_cpu_pairing,
     .pairing_back = am_cpu_pairing_back,
+    .pair_rows = am_cpu_pair_rows,
+    .attend_saved = am_cpu_attend_saved,
+    .attend_scratch = am_cpu_attend_scratch,
+    .attend = am_cpu_attend,
+    .attend_back = am_cpu_attend_back,
     .mask_loss = am_cpu_mask_loss,
     .mask_health = am_cpu_mask_health,
     .jsd = am_cpu_jsd,
+    .begin = begin,
+    .end = end,
 };
 
 const am_backend_type am_backend_cpu = {

@@ -29,10 +29,14 @@ typedef struct am_sum { float *p; float beta; } am_sum;         /* am_grad of pl
  * well; `op` is what it writes there. */
 typedef struct am_trouble { int *word; int op; } am_trouble;
 
+/* What normalises bytes, by value: it travels with the launch. */
+enum { AM_MOST_CHANNELS = 16 };
+typedef struct am_channels { float mean[AM_MOST_CHANNELS], std[AM_MOST_CHANNELS]; } am_channels;
+
 /* elementwise.cu */
 void am_gpu_put(am_stream, const float *nchw, am_view);
 void am_gpu_get(am_stream, am_view, float *nchw);
-void am_gpu_put_bytes(am_stream, const unsigned char *nhwc, const float *mean, const float *std, am_view);
+void am_gpu_put_bytes(am_stream, const unsigned char *nhwc, am_channels, am_view);
 void am_gpu_add(am_stream, float a, am_view x, float b, am_view r, int act, am_view y);
 void am_gpu_act_back(am_stream, int act, am_view y, am_view dy, float a, am_view_grad dx);
 void am_gpu_dropout(am_stream, float p, const int *seed, int salt, am_view x, am_view y);
@@ -113,6 +117,16 @@ void am_gpu_pairing(am_stream, const am_pairing *, am_view z, const int *perm, c
                     float *mask, float *entropy, am_trouble);
 void am_gpu_pairing_back(am_stream, const am_pairing *, am_view z, const int *perm, const float *lam, const float *saved,
                          const float *mask, const float *dmask, float *scratch, am_block_sums);
+/* the part of am_gpu_pairing that follows q, k and v, which lie in saved */
+void am_gpu_pairing_attend(am_stream, const am_pairing *, int n, float *saved, float *mask, float *entropy);
+
+/* attend.cu; saved and scratch as of pairing */
+void am_gpu_pair_rows(am_stream, const am_encoding *, int partner, am_view x, const int *perm, const float *lam, int width, int first,
+                      float *rows, am_trouble);
+void am_gpu_attend(am_stream, const am_pairing *, int n, const float *query, const float *key, const float *value, float *saved,
+                   float *mask, float *entropy);
+void am_gpu_attend_back(am_stream, const am_pairing *, int n, const float *saved, const float *mask, const float *dmask, float *scratch,
+                        float *dquery, float *dkey, float *dvalue);     /* pairing_back.cu */
 
 #ifdef __cplusplus
 }
