@@ -17,9 +17,9 @@ am_status do_bench(line *l, am_err *e)
     AM_TRY(am_bench(&l->run, (int)steps, &n, e));
     printf("{\"cfg\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
            "\"batch\":%d,\"steps\":%d,\"ms_per_step\":%.3f,\"ms_min\":%.3f,\"ms_max\":%.3f,"
-           "\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n",
+           "\"cpu_ms_min\":%.3f,\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n",
            l->run.cfg, n.backend, n.about, n.precision, n.threads, n.batch, n.steps, n.ms_per_step,
-           n.ms_min, n.ms_max, n.images_per_second, n.peak_bytes);
+           n.ms_min, n.ms_max, n.cpu_ms_min, n.images_per_second, n.peak_bytes);
     return AM_OK;
 }
 

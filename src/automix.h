@@ -77,6 +77,7 @@ typedef struct am_bench_news {
     const char *precision;
     int threads, batch, steps;
     double ms_per_step, ms_min, ms_max, images_per_second;
+    double cpu_ms_min;          /* processor time of all threads in the best step: what a busy machine disturbs least */
     size_t peak_bytes;
 } am_bench_news;
 am_status am_bench(const am_run *, int steps, am_bench_news *, am_err *);
