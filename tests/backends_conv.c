@@ -177,7 +177,8 @@ static const struct {
     {{6, 5, 1, 1}, 2, AM_LINEAR, 1, 1, 0},  {{1, 3, 5, 7}, 1, AM_LEAKY, 1, 0, 0},
     {{2, 1, 3, 3}, 2, AM_RELU, 1, 0, 1},    {{4, 17, 8, 8}, 2, AM_RELU, 1, 1, 0},
     {{4, 9, 33, 35}, 1, AM_RELU, 0, 1, 0},  {{8, 20, 16, 16}, 1, AM_LINEAR, 0, 0, 0},
-    {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0},
+    {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0}, {{4, 24, 9, 7}, 2, AM_RELU, 1, 0, 0},
+    {{3, 264, 4, 4}, 1, AM_LEAKY, 1, 0, 1}, {{4, 64, 16, 16}, 2, AM_RELU, 1, 1, 0},
 };
 
 /* u = (x - mean) / sqrt(variance + eps), and the statistics [groups][c], by the definition. */

@@ -73,7 +73,7 @@ LDLIBS += -lstdc++
 $(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
 $(BUILD)/tests/cuda_record.o: EXTRA += -DT_CUDA -I$(CUDA_DIR)/emulate
 $(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
-EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
+EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
 $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  c++  $< (emulated)"

@@ -12,6 +12,7 @@
 #define __device__
 #define __shared__ static
 #define __syncthreads am_emulate_barrier
+#define __launch_bounds__(threads)
 
 struct dim3 {
     unsigned x, y, z;
