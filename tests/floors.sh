@@ -9,7 +9,7 @@
 #   3 net       net, layers/*                           0-2; a layer: net.h alone
 #   4 pictures  data dataset shapes picture ...         0-1 and 4: data knows no network
 #   5 learning  mixer train tap, mix/*                  0-4; a method: 0 and 5 alone
-#   6 names     automix session, registry.c             all
+#   6 names     automix session job, registry.c         all
 #   7 programs  examples/*                              automix.h alone
 . "$(dirname "$0")/check.sh"
 
@@ -23,7 +23,7 @@ BEGIN {
     n = split("data dataset image augment resize loader shapes picture chart font sheet ticks", w4)
     for (i in w4) floor[w4[i]] = 4
     split("mixer trainer train step optim valid checkpoint tap salient", w5); for (i in w5) floor[w5[i]] = 5
-    split("automix session registry bench describe help history masks mixsheet replay rest", w6)
+    split("automix session job registry bench describe help history masks mixsheet replay rest", w6)
     for (i in w6) floor[w6[i]] = 6
 }
 function base(path) { sub(/.*\//, "", path); sub(/\.[a-z]*$/, "", path); return path }
