@@ -285,14 +285,15 @@ static am_status sheet(line *l, am_err *e)
 {
     screen s;
     am_watch w = watch_of(&s);
-    long pairs = 4;
+    long pairs = 0;
     am_sheet_request q = {.out = l->word[3]};
-    const char *list = l->lambda ? l->lambda : "0,0.25,0.5,0.75,1";
+    int all = l->run.mix && !strcmp(l->run.mix, "all");
+    const char *list = l->lambda ? l->lambda : all ? "0.5" : "0,0.25,0.5,0.75,1";
     l->run.data = l->word[0];
     l->run.cfg = l->word[1];
     l->run.weights = l->word[2];
     AM_TRY(whole("-n", l->pairs, 1, 64, &pairs, e));
-    q.pairs = (int)pairs;
+    q.pairs = pairs ? (int)pairs : all ? 1 : 4;
     for (const char *at = list; *at || !q.lambdas;) {
         char *end;
         double v = strtod(at, &end);
@@ -329,17 +330,26 @@ static am_status net(line *l, am_err *e)
     return am_describe_net(&l->run, stdout, e);
 }
 
+static void tell_bench(void *user, const am_bench_news *n)
+{
+    const line *l = user;
+    if (n->why) {
+        fprintf(stderr, "%s: left out: %s\n", n->mix, n->why);
+        return;
+    }
+    printf("{\"cfg\":\"%s\",\"mix\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"batch\":%d,\"steps\":%d,"
+           "\"ms_per_step\":%.3f,\"ms_min\":%.3f,\"ms_max\":%.3f,\"cpu_ms\":%.3f,\"host_ms\":%.3f,",
+           l->run.cfg, n->mix, n->backend, n->about, n->precision, n->threads, n->batch, n->steps, n->ms_per_step, n->ms_min, n->ms_max, n->cpu_ms, n->host_ms);
+    if (n->ratio > 0) printf("\"ratio\":%.3f,\"cpu_ratio\":%.3f,", n->ratio, n->cpu_ratio);
+    printf("\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n", n->images_per_second, n->peak_bytes);
+}
+
 static am_status bench(line *l, am_err *e)
 {
-    am_bench_news n;
     long steps = 10;
     l->run.cfg = l->word[0];
     AM_TRY(whole("-steps", l->steps, 1, 100000, &steps, e));
-    AM_TRY(am_bench(&l->run, (int)steps, &n, e));
-    printf("{\"cfg\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"batch\":%d,\"steps\":%d,\"ms_per_step\":%.3f,"
-           "\"ms_min\":%.3f,\"ms_max\":%.3f,\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n",
-           l->run.cfg, n.backend, n.about, n.precision, n.threads, n.batch, n.steps, n.ms_per_step, n.ms_min, n.ms_max, n.images_per_second, n.peak_bytes);
-    return AM_OK;
+    return am_bench(&l->run, (int)steps, tell_bench, l, e);
 }
 
 static am_status shapes(line *l, am_err *e)
