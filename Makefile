@@ -34,7 +34,7 @@ OBJ  = $(SRC:%.c=$(BUILD)/%.o)
 include src/backend/backends.mk
 
 TEST    := $(wildcard tests/*.c)
-PROGRAM := $(wildcard examples/automix*.c)
+PROGRAM := $(wildcard examples/*.c)
 
 all: automix
 

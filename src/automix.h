@@ -16,6 +16,7 @@ typedef struct am_run {
     const char *gpus;
     int threads, epochs, batch;
     long seed;                  /* below 0: the cfg's */
+    int uncaptured;             /* cuda: the operations of each step one by one, not as one recorded graph; the same bytes */
     int resume, clear;          /* clear: take the weights, start the schedule anew */
 } am_run;
 
@@ -78,9 +79,10 @@ typedef struct am_bench_news {
     const char *precision;
     int threads, batch, steps;
     double ms_per_step, ms_min, ms_max, images_per_second;
+    double cpu_ms_min;          /* processor time of all threads in the best step: what a busy machine disturbs least */
     double host_ms;             /* least time of one thread for what the method prepares of a batch, beside the step */
-    double cpu_ms;              /* least processor time of a step, all threads: says more than ms where others want the machine too */
-    double ratio, cpu_ratio;    /* of the least to those of `none` in the same run; 0: it was not in it */
+    double cpu_ms_mean;         /* of all steps: methods that choose a layer or a grid by chance cost more in some */
+    double ratio, cpu_ratio;    /* of ms_min and of cpu_ms_mean to those of `none` in the same run; 0: it was not in it */
     size_t peak_bytes;
 } am_bench_news;
 /* tell: once, or with mix "all" for each method. */

@@ -241,6 +241,14 @@ typedef struct am_ops {
      * cross = cross-entropy of the clean rows; loss = weight / 3 * (KL(p0 | M) + KL(p1 | M) + KL(p2 | M)), M their
      * mean; q = the labels from which softmax_back makes the gradient of both. */
     void (*jsd)(am_backend *, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss);
+
+    /* ---- recording ----
+     * Between begin and end lie operations that are the same from step to step but for what they find in memory, so a
+     * backend may record them and replay the recording.  Where end returns 1 they have not run yet, and are issued again:
+     *     do { begin(be, what); ... } while (end(be));
+     * what: names the stretch, an address that outlives the backend.  Not nested. */
+    void (*begin)(am_backend *, const void *what);
+    int  (*end)(am_backend *);
 } am_ops;
 
 #define AM_MASK_LOSSES "none|l1|l2|l1var|l2var|sparsity"
@@ -250,6 +258,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
+    int uncaptured;             /* issue the operations of each step one by one; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
 
@@ -260,6 +269,7 @@ struct am_backend {
     int threads;
     am_precision precision;
     int fuses;                  /* norm takes the residual of a [shortcut] at once; the plan then skips the shortcut */
+    int layer;                  /* at work, for messages; 0: none */
     size_t allocations, bytes, peak;   /* alloc keeps count: a test reads it, and memory is reported from it */
     void *state;
 };

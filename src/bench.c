@@ -11,11 +11,11 @@ typedef struct course {                                 /* one method's steps */
     am_mix *mix;                        /* NULL: what the cfg's [mix] sections share out */
     const char *name;
     int teacher;
-    double *ms, cpu, host;              /* [steps]; least processor time; what the loader's threads do for a batch, by one of them */
+    double *ms, cpu, least, host;       /* [steps]; processor time, sum and least; what the loader's threads do for a batch, by one of them */
     char why[300];                      /* it cannot run here */
 } course;
 
-static double now(clockid_t clock)
+static double clock_ms(clockid_t clock)
 {
     struct timespec t;
     clock_gettime(clock, &t);
@@ -48,7 +48,7 @@ static void batch_fill(am_host_batch *b, const am_trainer *t, int step)
 static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step, am_err *e)
 {
     float report[AM_REPORT];
-    double began = now(CLOCK_THREAD_CPUTIME_ID);
+    double began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
     for (int i = 0; t->extra_size && i < t->n; i++) {
         am_rng r = am_rng_at(1, 0x70726570, (uint64_t)i);
         unsigned char *to = extra + (size_t)i * t->extra_size;
@@ -56,8 +56,8 @@ static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char
         if (!c->mix) am_prepare(t, pixel, &r, to);
         else if (c->mix->extra) c->mix->type->prepare(c->mix, t, pixel, &r, to + c->mix->extra_at);
     }
-    double prepared = now(CLOCK_THREAD_CPUTIME_ID) - began, busy = now(CLOCK_PROCESS_CPUTIME_ID);
-    began = now(CLOCK_MONOTONIC);
+    double prepared = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began, busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    began = clock_ms(CLOCK_MONOTONIC);
     t->has_teacher = c->teacher;
     am_mix *m = c->mix ? c->mix : am_step_mix(t);
     am_step_begin(t);
@@ -67,9 +67,10 @@ static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char
     am_step_update(t);
     AM_TRY(am_step_report(t, report, e));
     if (step < 0) return AM_OK;
-    c->ms[step] = now(CLOCK_MONOTONIC) - began;
-    busy = now(CLOCK_PROCESS_CPUTIME_ID) - busy;
-    if (!step || busy < c->cpu) c->cpu = busy;
+    c->ms[step] = clock_ms(CLOCK_MONOTONIC) - began;
+    busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - busy;
+    c->cpu += busy;
+    if (!step || busy < c->least) c->least = busy;
     if (!step || prepared < c->host) c->host = prepared;
     return AM_OK;
 }
@@ -121,7 +122,7 @@ static void tell_all(course *c, int courses, const am_backend *be, const am_trai
     double plain = 0, plain_cpu = 0;
     for (int i = 0; i < courses; i++) {
         am_bench_news n = {.mix = c[i].name, .why = c[i].why[0] ? c[i].why : NULL, .precision = words[be->precision], .threads = be->threads,
-                           .batch = t->net.options.batch, .steps = steps, .cpu_ms = c[i].cpu, .host_ms = c[i].host, .peak_bytes = be->peak};
+                           .batch = t->net.options.batch, .steps = steps, .cpu_ms_min = c[i].least, .cpu_ms_mean = c[i].cpu / steps, .host_ms = c[i].host, .peak_bytes = be->peak};
         snprintf(n.backend, sizeof n.backend, "%s", be->name);
         snprintf(n.about, sizeof n.about, "%s", be->about);
         if (!n.why) {
@@ -131,9 +132,9 @@ static void tell_all(course *c, int courses, const am_backend *be, const am_trai
             n.ms_min = ms[0];
             n.ms_max = ms[steps - 1];
             n.images_per_second = 1e3 * n.batch / n.ms_per_step;
-            if (!strcmp(n.mix, "none")) plain = n.ms_min, plain_cpu = n.cpu_ms;
+            if (!strcmp(n.mix, "none")) plain = n.ms_min, plain_cpu = n.cpu_ms_mean;
             n.ratio = plain > 0 ? n.ms_min / plain : 0;
-            n.cpu_ratio = plain_cpu > 0 ? n.cpu_ms / plain_cpu : 0;
+            n.cpu_ratio = plain_cpu > 0 ? n.cpu_ms_mean / plain_cpu : 0;
         }
         tell(user, &n);
     }

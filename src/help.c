@@ -102,7 +102,8 @@ void am_reference(FILE *to)
     fprintf(to, "# What a cfg may say\n\nMade by `make docs` from the tables that parse; `automix help WORD` prints the same.\n\n"
                 "A cfg is a list of sections, `[net]` first, then layers from the image to the heads. `#` starts a comment. Every layer takes `name=`, and reads the\n"
                 "layer above unless `input=` says another. A layer is meant by its name, or by Darknet's number: from 0 for the first after `[net]`, or\n"
-                "back from here with -1, -2, ... `[include] file=NAME` stands for the text of another file in the same folder.\n\n"
+                "back from here with -1, -2, ... `[include] file=NAME` stands for the text of another file, looked up\n"
+                "beside this one. [PAPER.md](PAPER.md) lists the networks of the paper's experiments.\n\n"
                 "Unknown words, bad numbers, repeated keys and references to nothing are errors that name the file, the line and the likely word.\n\n"
                 "## Common to all layers\n\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n");
     am_keys_print(am_layer_common_keys, to);

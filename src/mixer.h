@@ -58,6 +58,8 @@ struct am_mix {
     am_loc loc;
     am_lesson clean, mixed;     /* of the common step */
     int also;                   /* a layer that the mixed lesson computes too (set in setup); 0: none */
+    am_lesson look;             /* the teacher at the clean batch, so that its statistics fit its weights */
+    int shows;                  /* set in setup: the method shows the teacher images itself */
     size_t extra, extra_at;     /* bytes that prepare fills for a sample (set in setup), and where in the trainer's */
 };
 

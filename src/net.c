@@ -121,6 +121,8 @@ static am_status add_layer(am_net *net, const am_section *s, am_err *e)
     am_names names = {name_of, net, l->index, l->index};
     AM_TRY(am_keys_read(t->keys, l->options, am_layer_common_keys, &common, s, &names, e));
     if (common.name[0]) {
+        if (!common.name[strspn(common.name, "+-0123456789")])
+            return am_fail(e, AM_EINPUT, s->loc, "name=%s: a whole number would be taken for a layer's place; give a word", common.name);
         int other = am_net_find(net, common.name);
         if (other >= 0) return am_fail(e, AM_EINPUT, s->loc, "name=%s: that name was already given on line %d", common.name, net->layer[other].loc.line);
         l->name = common.name;
@@ -200,10 +202,13 @@ am_status am_net_open(am_net *net, am_backend *be, const am_cfg *c, am_err *e)
     if (o->crop_scale.count != 2 || o->crop_ratio.count != 2 || o->crop_scale.at[0] > o->crop_scale.at[1] || o->crop_ratio.at[0] > o->crop_ratio.at[1])
         return am_fail(e, AM_EINPUT, key_at(first, o->crop_scale.count != 2 || o->crop_scale.at[0] > o->crop_scale.at[1] ? "crop_scale" : "crop_ratio"), "crop_scale= and crop_ratio= need two numbers each, the least first");
     for (const char *w = o->decay_exempt; *w;) {
-        size_t n = strcspn(w, ",");
+        w += strspn(w, " ");
+        size_t n = strcspn(w, ", ");
         if (!((n == 4 && !strncmp(w, "norm", 4)) || (n == 4 && !strncmp(w, "bias", 4))))
             return am_fail(e, AM_EINPUT, key_at(first, "decay_exempt"), "decay_exempt=%s: choose from norm, bias, or norm,bias", o->decay_exempt);
-        w += n + (w[n] == ',');
+        w += n;
+        w += strspn(w, " ");
+        if (*w == ',') w++;
     }
     net->layer = am_new(&net->mem, ((size_t)c->sections + 1) * sizeof *net->layer);
     if (!net->layer) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");

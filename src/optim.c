@@ -85,7 +85,7 @@ void am_step_schedule(am_trainer *t)
     *am_state_host(t, t->mask_limit) = (float)t->schedule.clip;
 }
 
-void am_step_update(am_trainer *t)
+static void update(am_trainer *t)
 {
     const am_ops *op = t->be->ops;
     am_dev guard = am_at(t->report, AM_REPORT_GUARD);
@@ -100,4 +100,13 @@ void am_step_update(am_trainer *t)
     }
     am_weights_prepare(&t->net, &t->student);
     if (t->has_teacher) am_weights_prepare(&t->net, &t->teacher);
+}
+
+void am_step_update(am_trainer *t)
+{
+    static const char stretch[] = "update";
+    do {
+        t->be->ops->begin(t->be, stretch);
+        update(t);
+    } while (t->be->ops->end(t->be));
 }

@@ -71,16 +71,20 @@ void am_forward(const am_pass *p)
 {
     const am_net *net = p->plan->net;
     for (int i = p->plan->trip.from + 1; i < net->layers; i++) {
+        net->be->layer = i;
         if (p->plan->run[i] && p->plan->fused[i] >= 0) net->layer[i].type->forward(p, &net->layer[i]);
         if (i == p->tap.layer) p->tap.forward(p, &net->layer[i], p->tap.user);
     }
+    net->be->layer = 0;
 }
 
 void am_backward(const am_pass *p)
 {
     const am_net *net = p->plan->net;
     for (int i = net->layers - 1; i > p->plan->trip.from; i--) {
+        net->be->layer = i;
         if (i == p->tap.layer) p->tap.backward(p, &net->layer[i], p->tap.user);
         if (p->plan->run[i] && p->plan->fused[i] >= 0) net->layer[i].type->backward(p, &net->layer[i]);
     }
+    net->be->layer = 0;
 }

@@ -20,7 +20,8 @@ typedef struct am_axes {
     const char *title, *x_label, *y_label;
     const am_series *series; int count;
     int log_y;
-    double y_min, y_max;                                /* both 0: from the data */
+    double x_min, x_max;                                /* both 0: from the data */
+    double y_min, y_max;                                /* likewise */
 } am_axes;
 /* Panels one under the other, each with axes, ticks at round numbers, grid, legend. */
 am_status am_chart_write(const char *path, const char *title, const am_axes *panels, int count, am_err *);

@@ -65,7 +65,8 @@ double am_rng_gamma(am_rng *r, double shape)
 double am_rng_beta(am_rng *r, double a, double b)
 {
     double x = am_rng_gamma(r, a), y = am_rng_gamma(r, b);
-    return x + y > 0 ? x / (x + y) : 0.5;               /* both underflow only for tiny a and b */
+    if (x + y > 0) return x / (x + y);
+    return am_rng_real(r) < a / (a + b);                /* both underflowed: a, b near 0, two points */
 }
 
 void am_rng_permute(am_rng *r, int n, int *p)

@@ -29,7 +29,7 @@ static am_status precision_of(const am_run *o, const am_cfg *c, am_precision *ou
 
 am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, am_err *e)
 {
-    am_backend_options how = {.threads = o->threads, .isa = o->isa};
+    am_backend_options how = {.threads = o->threads, .isa = o->isa, .uncaptured = o->uncaptured};
     int chosen;
     AM_TRY(precision_of(o, c, &how.precision, &chosen, e));
     if (o->gpus) how.device = atoi(o->gpus);

@@ -20,6 +20,7 @@ static const struct { int n, c, h, w, filters, size, stride, pad, groups; } geom
     {37, 8, 4, 4, 9, 3, 1, 1, 1},    {5, 10, 1, 1, 7, 1, 1, 0, 1},
     {2, 50, 7, 7, 100, 3, 1, 1, 1},  {2, 3, 16, 16, 5, 11, 4, 2, 1},
     {2, 6, 13, 12, 9, 3, 1, 0, 3},   {3, 24, 8, 8, 110, 3, 2, 1, 1},
+    {2, 130, 3, 3, 140, 3, 1, 1, 1},
 };
 enum { GEOMETRIES = sizeof geometries / sizeof *geometries };
 
@@ -176,7 +177,8 @@ static const struct {
     {{6, 5, 1, 1}, 2, AM_LINEAR, 1, 1, 0},  {{1, 3, 5, 7}, 1, AM_LEAKY, 1, 0, 0},
     {{2, 1, 3, 3}, 2, AM_RELU, 1, 0, 1},    {{4, 17, 8, 8}, 2, AM_RELU, 1, 1, 0},
     {{4, 9, 33, 35}, 1, AM_RELU, 0, 1, 0},  {{8, 20, 16, 16}, 1, AM_LINEAR, 0, 0, 0},
-    {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0},
+    {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0}, {{4, 24, 9, 7}, 2, AM_RELU, 1, 0, 0},
+    {{3, 264, 4, 4}, 1, AM_LEAKY, 1, 0, 1}, {{4, 64, 16, 16}, 2, AM_RELU, 1, 1, 0},
 };
 
 /* u = (x - mean) / sqrt(variance + eps), and the statistics [groups][c], by the definition. */

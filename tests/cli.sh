@@ -143,6 +143,8 @@ for word in $words \
     expect 0 '[a-z]' help "$word"
 done
 expect 0 'classifier valid' help classifier valid
+expect 0 '^automix trains image classifiers' --help
+expect 0 '^### \[net\]' -h net
 expect 2 "no help on 'convolutoinal'; did you mean 'convolutional'" help convolutoinal
 expect 2 'automix help lists what there is' help qqqqqqqqqq
 expect 0 '^# What a cfg may say' reference

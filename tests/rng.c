@@ -118,6 +118,21 @@ static void beta_has_its_shape(void **state)
     assert_true(chi < 34);                              /* 9 degrees of freedom, p about 1e-4 */
 }
 
+/* For tiny a and b both gammas underflow at times, and Beta is all but the two points 0 and 1. */
+static void beta_of_tiny_numbers_has_two_points(void **state)
+{
+    (void)state;
+    am_rng r = am_rng_at(3, 1, 6);
+    int ones = 0, inside = 0;
+    for (int i = 0; i < 10000; i++) {
+        double x = am_rng_beta(&r, 0.001, 0.003);
+        ones += x > 0.99;
+        inside += x > 0.01 && x < 0.99;
+    }
+    near(ones, 2500, 5 * sqrt(10000 * 0.25 * 0.75), "draws near 1");
+    assert_true(inside < 200);                          /* about 9.2 ab / (a + b) of 10000: 69 */
+}
+
 static void below_has_no_favourites(void **state)
 {
     (void)state;
@@ -191,5 +206,6 @@ static void streams_are_strangers(void **state)
 
 T_SUITE(rng, cmocka_unit_test(is_pcg32), cmocka_unit_test(never_changes),
         cmocka_unit_test(moments_are_right), cmocka_unit_test(beta_has_its_shape),
+        cmocka_unit_test(beta_of_tiny_numbers_has_two_points),
         cmocka_unit_test(below_has_no_favourites),
         cmocka_unit_test(permutations_are_equally_likely), cmocka_unit_test(streams_are_strangers));

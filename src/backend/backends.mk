@@ -39,7 +39,7 @@ endif
 # compiler for the processor, so that they are tested without a GPU; slow, and without cuDNN.
 CUDA_DIR := src/backend/cuda
 CUDA_KERNELS := $(patsubst %,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
-CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda ops conv)
+CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda memory record plain layers losses mixing conv)
 
 ifeq ($(GPU),1)
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
@@ -59,6 +59,7 @@ OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o
 LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt -lstdc++
 $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/graph.o: EXTRA += -isystem $(CUDA_HOME)/include
 $(BUILD)/tests/cuda.o: EXTRA += -DAM_CUDNN
+$(BUILD)/tests/cuda_record.o: EXTRA += -DT_CUDA -isystem $(CUDA_HOME)/include
 $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
@@ -70,8 +71,9 @@ CXX ?= c++
 OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/emulate/emulate.o $(BUILD)/$(CUDA_DIR)/emulate/graph_none.o
 LDLIBS += -lstdc++
 $(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
+$(BUILD)/tests/cuda_record.o: EXTRA += -DT_CUDA -I$(CUDA_DIR)/emulate
 $(BUILD)/src/registry.o: EXTRA += -DAM_CUDA
-EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
+EMULATE := $(CXX) -std=c++17 -O2 -g -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas -ffp-contract=off -DAM_EMULATE $(if $(SAN),-fsanitize=$(SAN)) -Isrc
 $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  c++  $< (emulated)"

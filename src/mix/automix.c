@@ -64,6 +64,7 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
     if (s->block < 0)
         return am_fail(e, AM_EINPUT, self->loc.file ? self->loc : (am_loc){t->net.file, 0}, "method=automix needs a [mixblock] section in the cfg; see cfg/resnet18_automix.cfg");
     s->feature = t->net.layer[s->block].in[0];
+    self->shows = 1;
     t->schedule.weight = o->mask_weight;
     t->schedule.schedule = o->mask_schedule;
     t->schedule.own_rate = o->mask_learning_rate >= 0;

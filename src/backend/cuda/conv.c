@@ -70,9 +70,9 @@ static size_t conv_prepared(am_backend *be, const am_conv *c)
 
 static void conv_prepare(am_backend *be, const am_conv *c, am_dev w, am_dev prepared)
 {
-    BEGIN;
+    BEGIN("conv_prepare", c, w, prepared);
     am_gpu_conv_prepare(st->stream, c, st->half, w.p, prepared.p);
-    END("conv_prepare");
+    END;
 }
 
 static size_t conv_scratch(am_backend *be, const am_conv *c, int n, int back) { return layout_of(be, c, n, back).floats; }
@@ -88,20 +88,20 @@ static void run(am_backend *be, const char *op, const am_graph *g, const void *a
 static void conv(am_backend *be, const am_conv *c, int n, am_dev x, am_dev w, am_dev prepared, am_dev scratch, const am_post *post,
                  am_dev y)
 {
-    BEGIN;
+    BEGIN("conv", c, n, x, w, prepared, scratch, post, y);
     const am_graph *g = find(be, AM_GRAPH_Y, c, n);
     const am_view in = am_cuda_view(be, in_shape(c, n), x), out = am_cuda_view(be, out_shape(c, n), y);
     if (g && aligned(x.p) && aligned(y.p) && aligned(prepared.p)) run(be, "conv", g, x.p, prepared.p, y.p, scratch.p);
     else am_gpu_conv(st->stream, c, in, w.p, out);
     if (am_is(post->scale) || am_is(post->shift) || am_is(post->residual) || post->act != AM_LINEAR)
         am_gpu_affine(st->stream, out, post->scale.p, post->shift.p, am_cuda_view(be, out_shape(c, n), post->residual), post->act, out);
-    END("conv");
+    END;
 }
 
 static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev w, am_dev prepared, am_dev dy, am_dev scratch,
                       am_grad dx, am_grad dw)
 {
-    BEGIN;
+    BEGIN("conv_back", c, n, x, w, prepared, dy, scratch, dx, dw);
     const layout l = layout_of(be, c, n, 1);
     const am_view in = am_cuda_view(be, in_shape(c, n), x), out = am_cuda_view(be, out_shape(c, n), dy);
     const am_view_grad to = am_cuda_view_grad(be, in_shape(c, n), dx);
@@ -121,14 +121,14 @@ static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev 
     } else if (am_is(dw.d)) {
         am_gpu_conv_back_w(st->stream, c, in, out, am_at(scratch, l.dw).p, am_cuda_sum(dw));
     }
-    END("conv_back");
+    END;
 }
 
 static void bias_back(am_backend *be, am_shape s, am_dev dy, am_grad db)
 {
-    BEGIN;
+    BEGIN("bias_back", s, dy, db);
     if (am_is(db.d)) am_gpu_bias_back(st->stream, am_cuda_view(be, s, dy), am_cuda_sum(db));
-    END("bias_back");
+    END;
 }
 
 void am_cuda_fill_conv(am_ops *t)

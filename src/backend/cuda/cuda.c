@@ -1,6 +1,5 @@
-/* cuda.c: the CUDA backend's memory, its faults, and how it opens and closes. */
+/* cuda.c: the CUDA backend's faults, and how it opens and closes. */
 #include "cuda.h"
-#include <cuda_runtime_api.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,8 @@ void am_cuda_fault(am_backend *be, const char *op, const char *fmt, ...)
 {
     am_cuda_state *st = am_cuda_of(be);
     if (st->fault[0]) return;
-    int used = snprintf(st->fault, sizeof st->fault, "%s: ", op);
+    int used = be->layer > 0 ? snprintf(st->fault, sizeof st->fault, "%s in layer %d: ", op, be->layer - 1)
+                             : snprintf(st->fault, sizeof st->fault, "%s: ", op);
     va_list va;
     va_start(va, fmt);
     vsnprintf(st->fault + used, sizeof st->fault - (size_t)used, fmt, va);
@@ -22,23 +22,35 @@ void am_cuda_fault(am_backend *be, const char *op, const char *fmt, ...)
 void am_cuda_check(am_backend *be, const char *op)
 {
     am_cuda_of(be)->last = op;
+    am_cuda_of(be)->last_layer = be->layer;
     const cudaError_t bad = cudaGetLastError();
     if (bad) am_cuda_fault(be, op, "%s (%s)", cudaGetErrorString(bad), cudaGetErrorName(bad));
 }
 
-/* What kernels write into am_trouble; ops.c gives the numbers. */
+/* What kernels write into am_trouble. */
 static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing"};
 
-am_status am_cuda_sync(am_backend *be, am_err *e)
+/* A kernel's fault shows at the next question; which kernel, only where the device is asked after each. */
+static void late_fault(am_backend *be, cudaError_t bad)
+{
+    const am_cuda_state *st = am_cuda_of(be);
+    char layer[40] = "";
+    if (st->last_layer > 0) snprintf(layer, sizeof layer, " in layer %d", st->last_layer - 1);
+    am_cuda_fault(be, "a kernel", "%s; the last operation issued was %s%s; with CUDA_LAUNCH_BLOCKING=1 and -uncaptured the message names the guilty one",
+                  cudaGetErrorString(bad), st->last ? st->last : "none", layer);
+}
+
+static am_status wait(am_backend *be, am_err *e)
 {
     am_cuda_state *st = am_cuda_of(be);
     int trouble = 0;
+    if (am_cuda_traffic(be)) return AM_OK;
+    be->layer = 0;
     cudaError_t bad = cudaMemcpyAsync(&trouble, st->trouble, sizeof trouble, cudaMemcpyDeviceToHost, st->stream);
     if (!bad) bad = cudaStreamSynchronize(st->stream);
-    if (bad)
-        am_cuda_fault(be, "a kernel", "%s; the last operation was %s, and with CUDA_LAUNCH_BLOCKING=1 the message names the guilty one",
-                      cudaGetErrorString(bad), st->last ? st->last : "none");
-    else if (trouble > 0 && trouble < (int)(sizeof troubled / sizeof *troubled)) {
+    if (bad) {
+        late_fault(be, bad);
+    } else if (trouble > 0 && trouble < (int)(sizeof troubled / sizeof *troubled)) {
         am_cuda_fault(be, troubled[trouble], "a label or a partner is out of range");
         cudaMemsetAsync(st->trouble, 0, sizeof trouble, st->stream);
     }
@@ -48,59 +60,7 @@ am_status am_cuda_sync(am_backend *be, am_err *e)
     return bad ? AM_EDEVICE : AM_EBUG;
 }
 
-/* ---- memory ---- */
-
-static am_dev take(am_backend *be, size_t floats)
-{
-    am_cuda_state *st = am_cuda_of(be);
-    if (floats > SIZE_MAX >> 3) return AM_NOWHERE;
-    am_cuda_block *b = malloc(sizeof *b);
-    if (!b) return AM_NOWHERE;
-    b->bytes = (floats * sizeof(float) + 255) / 256 * 256;
-    if (!b->bytes) b->bytes = 256;
-    if (cudaMalloc(&b->at, b->bytes)) {
-        cudaGetLastError();
-        free(b);
-        return AM_NOWHERE;
-    }
-    cudaMemsetAsync(b->at, 0, b->bytes, st->stream);
-    b->next = st->blocks;
-    st->blocks = b;
-    be->allocations++;
-    be->bytes += b->bytes;
-    if (be->bytes > be->peak) be->peak = be->bytes;
-    return (am_dev){b->at};
-}
-
-static void give_back(am_backend *be, am_dev d)
-{
-    for (am_cuda_block **at = &am_cuda_of(be)->blocks; am_is(d) && *at; at = &(*at)->next)
-        if ((*at)->at == (void *)d.p) {
-            am_cuda_block *b = *at;
-            *at = b->next;
-            be->bytes -= b->bytes;
-            cudaFree(b->at);
-            free(b);
-            return;
-        }
-}
-
-void *am_cuda_stage(am_backend *be, const char *op, size_t bytes)
-{
-    am_cuda_state *st = am_cuda_of(be);
-    if (bytes <= st->stage_bytes) return st->stage;
-    cudaFree(st->stage);                        /* waits for what still reads it */
-    st->stage = NULL;
-    st->stage_bytes = 0;
-    if (cudaMalloc(&st->stage, bytes)) {
-        cudaGetLastError();
-        st->stage = NULL;
-        am_cuda_fault(be, op, "the device has no %zu bytes left to pass data through", bytes);
-        return NULL;
-    }
-    st->stage_bytes = bytes;
-    return st->stage;
-}
+/* ---- activations ---- */
 
 int am_cuda_is_half(const am_backend *be, am_shape s) { return am_cuda_of(be)->half && !(s.h == 1 && s.w == 1); }
 
@@ -118,70 +78,16 @@ am_view am_cuda_view(const am_backend *be, am_shape s, am_dev d)
     return (am_view){d.p, half, s.n, s.c, s.h, s.w, s.h == 1 && s.w == 1 ? k : (k + line - 1) / line * line};
 }
 
-static void upload(am_backend *be, size_t floats, const void *host, am_dev d)
-{
-    BEGIN;
-    cudaMemcpyAsync(d.p, host, floats * sizeof(float), cudaMemcpyHostToDevice, st->stream);
-    END("upload");
-}
-
-/* The only operations that wait: their caller wants to look. */
-static void download(am_backend *be, size_t floats, am_dev d, void *host)
-{
-    BEGIN;
-    cudaMemcpyAsync(host, d.p, floats * sizeof(float), cudaMemcpyDeviceToHost, st->stream);
-    cudaStreamSynchronize(st->stream);
-    END("download");
-}
-
-static void put(am_backend *be, am_shape s, const float *nchw, am_dev d)
-{
-    BEGIN;
-    float *stage = am_cuda_stage(be, "put", am_count(s) * sizeof *nchw);
-    if (!stage) return;
-    cudaMemcpyAsync(stage, nchw, am_count(s) * sizeof *nchw, cudaMemcpyHostToDevice, st->stream);
-    am_gpu_put(st->stream, stage, am_cuda_view(be, s, d));
-    END("put");
-}
-
-static void get(am_backend *be, am_shape s, am_dev d, float *nchw)
-{
-    BEGIN;
-    float *stage = am_cuda_stage(be, "get", am_count(s) * sizeof *nchw);
-    if (!stage) return;
-    am_gpu_get(st->stream, am_cuda_view(be, s, d), stage);
-    cudaMemcpyAsync(nchw, stage, am_count(s) * sizeof *nchw, cudaMemcpyDeviceToHost, st->stream);
-    cudaStreamSynchronize(st->stream);
-    END("get");
-}
-
-static void put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean, const float *std, am_dev d)
-{
-    BEGIN;
-    const size_t c = (size_t)s.c * sizeof *mean;
-    char *stage = am_cuda_stage(be, "put_bytes", 2 * c + am_count(s));
-    if (!stage) return;
-    float *scale = (float *)(void *)stage;
-    cudaMemcpyAsync(stage, mean, c, cudaMemcpyHostToDevice, st->stream);
-    cudaMemcpyAsync(stage + c, std, c, cudaMemcpyHostToDevice, st->stream);
-    cudaMemcpyAsync(stage + 2 * c, nhwc, am_count(s), cudaMemcpyHostToDevice, st->stream);
-    am_gpu_put_bytes(st->stream, (const unsigned char *)stage + 2 * c, scale, scale + s.c, am_cuda_view(be, s, d));
-    END("put_bytes");
-}
-
-static void copy(am_backend *be, size_t n, am_dev x, am_dev y)
-{
-    BEGIN;
-    cudaMemcpyAsync(y.p, x.p, n * sizeof(float), cudaMemcpyDeviceToDevice, st->stream);
-    END("copy");
-}
-
 static void fill_table(am_ops *t)
 {
-    *t = (am_ops){.alloc = take, .free = give_back, .room = am_cuda_room, .upload = upload, .download = download, .put = put,
-                  .get = get, .put_bytes = put_bytes, .sync = am_cuda_sync, .copy = copy};
-    am_cuda_fill_ops(t);
+    *t = (am_ops){.sync = wait};
+    am_cuda_fill_memory(t);
+    am_cuda_fill_plain(t);
+    am_cuda_fill_layers(t);
+    am_cuda_fill_losses(t);
+    am_cuda_fill_mixing(t);
     am_cuda_fill_conv(t);
+    am_cuda_fill_record(t);
 }
 
 /* ---- opening ---- */
@@ -194,8 +100,8 @@ static void stop(am_backend *be)
     if (!o) return;
     am_cuda_state *st = &o->state;
     if (st->stream) cudaStreamSynchronize(st->stream);
-    while (st->blocks) give_back(be, (am_dev){st->blocks->at});
-    cudaFree(st->stage);
+    am_cuda_forget(be);
+    am_cuda_memory_close(be);
     cudaFree(st->partial);
     cudaFree(st->trouble);
     am_graphs_close(st->graphs);
@@ -239,8 +145,9 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     fill_table(&o->ops);
     *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .state = o};
     st->half = precision == AM_BF16;
+    st->record.off = how && how->uncaptured;
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;
-    cudaError_t bad = cudaStreamCreate(&st->stream);
+    cudaError_t bad = cudaStreamCreateWithFlags(&st->stream, cudaStreamNonBlocking);
     if (!bad) bad = cudaMalloc((void **)&st->partial, partial);
     if (!bad) bad = cudaMalloc((void **)&st->trouble, sizeof *st->trouble);
     if (!bad) bad = cudaMemsetAsync(st->trouble, 0, sizeof *st->trouble, st->stream);

@@ -31,6 +31,39 @@ template <class T> static __device__ inline void give(T *p, size_t i, float beta
     store(p, i, beta == 0 ? g : beta * load(p, i) + g);
 }
 
+/* ---- 16 bytes at a time ---- */
+
+#define LINE_OF(T) (16 / (int)sizeof(T))        /* elements in them */
+
+struct alignas(16) line16 { uint32_t word[4]; };
+
+static __device__ inline void load_line(const float *p, float v[4])
+{
+    const line16 l = *(const line16 *)p;
+    memcpy(v, &l, sizeof l);
+}
+static __device__ inline void store_line(float *p, const float v[4])
+{
+    line16 l;
+    memcpy(&l, v, sizeof l);
+    *(line16 *)p = l;
+}
+template <class T> static __device__ inline void load_line(const T *p, float v[8])
+{
+    const line16 l = *(const line16 *)p;
+    T half[8];
+    memcpy(half, &l, sizeof l);
+    for (int e = 0; e < 8; e++) v[e] = load(half, (size_t)e);
+}
+template <class T> static __device__ inline void store_line(T *p, const float v[8])
+{
+    line16 l;
+    T half[8];
+    for (int e = 0; e < 8; e++) store(half, (size_t)e, v[e]);
+    memcpy(&l, half, sizeof l);
+    *(line16 *)p = l;
+}
+
 static inline size_t view_sample(am_view v) { return (size_t)v.c * (size_t)v.h * (size_t)v.w; }
 
 /* ---- one loop over n samples of k elements ---- */
@@ -82,37 +115,42 @@ template <int N> static __device__ inline float block_max(float v)
 
 /* ---- out(batch, piece, row, column, sum over k of a(batch, row, k) * b(batch, column, k)) ----
  * The sum is cut into pieces of `piece` terms, each given out on its own.  A block makes TILE x TILE
- * outputs, four a thread, DEEP terms at a time. */
+ * outputs, PER x PER a thread, DEEP terms at a time: large tiles where that leaves a block for each
+ * multiprocessor, small ones elsewhere. */
 
-enum { TILE = 32, DEEP = 16 };
+enum { SIDE = 16, DEEP = 16, SMALL = 2, LARGE = 4, BLOCKS_ENOUGH = 96 };
 
-template <class A, class B, class Out>
-static __global__ void product_kernel(int m, int n, int k, int pieces, int piece, A a, B b, Out out)
+template <int PER, class A, class B, class Out>
+static __global__ void __launch_bounds__(SIDE * SIDE) product_kernel(int m, int n, int k, int pieces, int piece, A a, B b, Out out)
 {
+    enum { TILE = SIDE * PER };
     __shared__ float sa[DEEP][TILE + 1], sb[DEEP][TILE + 1];
     const int batch = (int)blockIdx.z / pieces, part = (int)blockIdx.z % pieces;
     const int row = (int)blockIdx.x * TILE, column = (int)blockIdx.y * TILE;
     const int first = part * piece, last = first + piece < k ? first + piece : k;
-    const int tx = (int)threadIdx.x % 16, ty = (int)threadIdx.x / 16;
-    float sum[2][2] = {{0, 0}, {0, 0}};
+    const int tx = (int)threadIdx.x % SIDE, ty = (int)threadIdx.x / SIDE;
+    float sum[PER][PER] = {{0}};
     for (int at = first; at < last; at += DEEP) {
-        for (int i = (int)threadIdx.x; i < TILE * DEEP; i += 256) {
+        for (int i = (int)threadIdx.x; i < TILE * DEEP; i += SIDE * SIDE) {
             const int l = i % DEEP, r = i / DEEP;
             sa[l][r] = at + l < last && row + r < m ? a(batch, row + r, at + l) : 0;
             sb[l][r] = at + l < last && column + r < n ? b(batch, column + r, at + l) : 0;
         }
         __syncthreads();
-        float s[2][2] = {{0, 0}, {0, 0}};
-        for (int l = 0; l < DEEP; l++)
-            for (int i = 0; i < 2; i++)
-                for (int j = 0; j < 2; j++) s[i][j] += sa[l][ty + 16 * i] * sb[l][tx + 16 * j];
-        for (int i = 0; i < 2; i++)
-            for (int j = 0; j < 2; j++) sum[i][j] += s[i][j];
+        float s[PER][PER] = {{0}};
+        for (int l = 0; l < DEEP; l++) {
+            float left[PER], right[PER];
+            for (int i = 0; i < PER; i++) left[i] = sa[l][ty + SIDE * i], right[i] = sb[l][tx + SIDE * i];
+            for (int i = 0; i < PER; i++)
+                for (int j = 0; j < PER; j++) s[i][j] += left[i] * right[j];
+        }
+        for (int i = 0; i < PER; i++)
+            for (int j = 0; j < PER; j++) sum[i][j] += s[i][j];
         __syncthreads();
     }
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            const int r = row + ty + 16 * i, c = column + tx + 16 * j;
+    for (int i = 0; i < PER; i++)
+        for (int j = 0; j < PER; j++) {
+            const int r = row + ty + SIDE * i, c = column + tx + SIDE * j;
             if (r < m && c < n) out(batch, part, r, c, sum[i][j]);
         }
 }
@@ -122,8 +160,12 @@ static void product(am_stream stream, int batches, int m, int n, int k, int piec
 {
     if (batches < 1 || m < 1 || n < 1) return;
     const int piece = pieces > 1 ? ((k + pieces - 1) / pieces + DEEP - 1) / DEEP * DEEP : k > 0 ? k : 1;
-    dim3 grid((unsigned)((m + TILE - 1) / TILE), (unsigned)((n + TILE - 1) / TILE), (unsigned)(batches * pieces));
-    AM_LAUNCH((product_kernel<A, B, Out>), grid, dim3(256), stream, m, n, k, pieces, piece, a, b, out);
+    const long layers = (long)batches * pieces, tile = SIDE * LARGE;
+    const bool large = (m + tile - 1) / tile * ((n + tile - 1) / tile) * layers >= BLOCKS_ENOUGH && m > tile / 2 && n > tile / 2;
+    const int side = large ? (int)tile : SIDE * SMALL;
+    dim3 grid((unsigned)((m + side - 1) / side), (unsigned)((n + side - 1) / side), (unsigned)layers);
+    if (large) AM_LAUNCH((product_kernel<LARGE, A, B, Out>), grid, dim3(SIDE * SIDE), stream, m, n, k, pieces, piece, a, b, out);
+    else AM_LAUNCH((product_kernel<SMALL, A, B, Out>), grid, dim3(SIDE * SIDE), stream, m, n, k, pieces, piece, a, b, out);
 }
 
 #endif

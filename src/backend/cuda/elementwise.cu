@@ -23,17 +23,17 @@ template <class T> static void get(am_stream st, am_view v, float *nchw)
 void am_gpu_get(am_stream st, am_view v, float *nchw) { BY_TYPE(v.half, get, st, v, nchw); }
 
 template <class T>
-static void put_bytes(am_stream st, const unsigned char *nhwc, const float *mean, const float *std, am_view v)
+static void put_bytes(am_stream st, const unsigned char *nhwc, am_channels by, am_view v)
 {
     const size_t k = view_sample(v);
     each(st, v.n, k, [=] __device__(int s, size_t i) {
         const size_t ch = i % (size_t)v.c;
-        store((T *)v.p, (size_t)s * v.step + i, ((float)nhwc[(size_t)s * k + i] / 255.0f - mean[ch]) / std[ch]);
+        store((T *)v.p, (size_t)s * v.step + i, ((float)nhwc[(size_t)s * k + i] / 255.0f - by.mean[ch]) / by.std[ch]);
     });
 }
-void am_gpu_put_bytes(am_stream st, const unsigned char *nhwc, const float *mean, const float *std, am_view v)
+void am_gpu_put_bytes(am_stream st, const unsigned char *nhwc, am_channels by, am_view v)
 {
-    BY_TYPE(v.half, put_bytes, st, nhwc, mean, std, v);
+    BY_TYPE(v.half, put_bytes, st, nhwc, by, v);
 }
 
 template <class T> static void add(am_stream st, float a, am_view x, float b, am_view r, int act, am_view y)

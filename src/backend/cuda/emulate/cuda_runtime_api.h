@@ -1,14 +1,33 @@
-/* cuda_runtime_api.h: what cuda.c asks of the runtime, on a processor; see emulate.h. */
+/* cuda_runtime_api.h: what the host side asks of the runtime, on a processor; see emulate.h. */
 #ifndef AM_CUDA_EMULATE_RUNTIME_H
 #define AM_CUDA_EMULATE_RUNTIME_H
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef int cudaError_t;
 typedef struct CUstream_st *cudaStream_t;
-enum { cudaSuccess, cudaErrorMemoryAllocation = 2 };
+typedef struct CUevent_st *cudaEvent_t;
+typedef struct CUgraph_st *cudaGraph_t;
+typedef struct CUgraphExec_st *cudaGraphExec_t;
+enum { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorStreamCaptureUnsupported = 900 };
 enum { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0, cudaStreamCaptureModeRelaxed = 2 };
 struct cudaDeviceProp { char name[64]; int major, minor; };
+
+/* emulate.cpp: noted while a stream is captured */
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, cudaStream_t);
+cudaError_t cudaMemsetAsync(void *to, int v, size_t n, cudaStream_t);
+cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaStreamBeginCapture(cudaStream_t, int mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *, cudaGraph_t, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t);
+cudaError_t cudaGraphDestroy(cudaGraph_t);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t);
 
 static inline const char *cudaGetErrorString(cudaError_t e) { return e ? "out of memory" : "no error"; }
 static inline const char *cudaGetErrorName(cudaError_t e) { return cudaGetErrorString(e); }
@@ -19,7 +38,9 @@ static inline cudaError_t cudaSetDevice(int n) { (void)n; return cudaSuccess; }
 static inline cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int n)
 {
     (void)n;
-    *p = (struct cudaDeviceProp){"emulated", 9, 0};
+    strcpy(p->name, "emulated");
+    p->major = 9;
+    p->minor = 0;
     return cudaSuccess;
 }
 static inline cudaError_t cudaMalloc(void **p, size_t n)
@@ -29,20 +50,16 @@ static inline cudaError_t cudaMalloc(void **p, size_t n)
     return *p ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 static inline cudaError_t cudaFree(void *p) { free(p); return cudaSuccess; }
-static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, cudaStream_t s)
-{
-    (void)kind;
-    (void)s;
-    memmove(to, from, n);
-    return cudaSuccess;
-}
-static inline cudaError_t cudaMemsetAsync(void *to, int v, size_t n, cudaStream_t s)
-{
-    (void)s;
-    memset(to, v, n);
-    return cudaSuccess;
-}
-static inline cudaError_t cudaStreamCreate(cudaStream_t *s) { *s = NULL; return cudaSuccess; }
+static inline cudaError_t cudaHostAlloc(void **p, size_t n, unsigned flags) { (void)flags; return cudaMalloc(p, n); }
+static inline cudaError_t cudaFreeHost(void *p) { return cudaFree(p); }
+static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags) { (void)flags; *s = NULL; return cudaSuccess; }
 static inline cudaError_t cudaStreamDestroy(cudaStream_t s) { (void)s; return cudaSuccess; }
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t s) { (void)s; return cudaSuccess; }
+static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags) { (void)flags; *e = (cudaEvent_t)(void *)e; return cudaSuccess; }
+static inline cudaError_t cudaEventDestroy(cudaEvent_t e) { (void)e; return cudaSuccess; }
+static inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) { (void)e, (void)s; return cudaSuccess; }
+static inline cudaError_t cudaEventSynchronize(cudaEvent_t e) { (void)e; return cudaSuccess; }
+
+#ifdef __cplusplus
+}
+#endif
 #endif

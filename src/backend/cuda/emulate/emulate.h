@@ -2,7 +2,7 @@
  *
  * A block's threads are fibers of one thread: each runs to its next __syncthreads, in an order that
  * changes from launch to launch, so a missing barrier shows as wrong or changing results.  Streams do
- * their work at once.  Not emulated: warps, atomics, time, and what only real concurrency brings out. */
+ * their work at once, or note it while they are captured.  Not emulated: warps, atomics, time, and what only real concurrency brings out. */
 #ifndef AM_CUDA_EMULATE_H
 #define AM_CUDA_EMULATE_H
 #include <functional>
@@ -12,6 +12,7 @@
 #define __device__
 #define __shared__ static
 #define __syncthreads am_emulate_barrier
+#define __launch_bounds__(threads)
 
 struct dim3 {
     unsigned x, y, z;
@@ -22,6 +23,7 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void am_emulate_barrier();
 void am_emulate_launch(dim3 grid, dim3 block, const std::function<void()> &kernel);
 
+/* Arguments are kept by value, as a launch keeps them: while a stream is captured the launch is only noted. */
 #define AM_LAUNCH(kernel, grid, block, stream, ...)                                                \
-    ((void)(stream), am_emulate_launch(grid, block, [&]() { kernel(__VA_ARGS__); }))
+    ((void)(stream), am_emulate_launch(grid, block, [=]() { kernel(__VA_ARGS__); }))
 #endif

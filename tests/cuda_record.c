@@ -1,0 +1,135 @@
+/* cuda_record.c: steps recorded as graphs: when, and that the same bytes come out as of steps issued
+ * operation by operation.  On a GPU, or on this processor where built with GPU=emulate. */
+#include "lab.h"
+
+#ifdef T_CUDA
+#include "backend/cuda/cuda.h"
+
+static int open_cuda(am_backend *be, int uncaptured, am_precision precision)
+{
+    am_err e = {0};
+    am_backend_options how = {.uncaptured = uncaptured, .precision = precision};
+    *be = (am_backend){0};
+    am_status s = am_backend_find("cuda")->open(be, &how, &e);
+    if (s == AM_EDEVICE) return 0;
+    t_ok(s, &e);
+    return 1;
+}
+
+static const char body[] =
+    "[convolutional]\nfilters=6\nsize=3\npad=1\nbatch_normalize=1\nactivation=relu\n"
+    "[convolutional]\nname=feature\nfilters=6\nsize=3\npad=1\nbatch_normalize=1\nactivation=linear\n"
+    "[shortcut]\nname=stage1\nfrom=-2\nactivation=relu\n[dropout]\nprobability=0.2\n[avgpool]\nname=pool\n"
+    "[connected]\noutput=5\nactivation=linear\n[softmax]\n"
+    "[connected]\ninput=pool\noutput=5\nactivation=linear\n[softmax]\n"
+    "[mixblock]\ninput=stage1\nreduction=2\n";
+
+static void open_lab(t_lab *l, am_backend *be, const char *mix)
+{
+    char cfg[2000];
+    snprintf(cfg, sizeof cfg, "[net]\nbatch=4\nwidth=8\nheight=8\nchannels=3\nepochs=10\nlearning_rate=0.1\nmomentum=0.9\n%s%s", body, mix);
+    t_lab_open(l, be, cfg);
+}
+
+/* Steps of one method; what they leave in the student and in the report. */
+static float *train(am_backend *be, const char *mix, int steps, size_t *count)
+{
+    t_lab l;
+    float report[AM_REPORT];
+    open_lab(&l, be, mix);
+    for (int i = 0; i < steps; i++) {
+        t_batch(&l, (uint64_t)i);
+        t_learn(&l, report);
+        am_step_update(&l.t);
+        l.t.step++;
+    }
+    *count = l.t.net.learned;
+    float *w = t_get(be, l.t.student.value, *count);
+    t_lab_close(&l);
+    return w;
+}
+
+static const char automix[] = "[mix]\nmethod=automix\nmask_start=0.04\n[momentum_teacher]\n";
+static const char patchwork[] = "[mix]\nmethod=manifoldmix\nlayers=image,stage1\nprob=0.5\n[mix]\nmethod=cutmix\nprob=0.5\n";
+static const char puzzle[] = "[mix]\nmethod=puzzlemix\n";
+
+static void recorded_steps_give_the_same_bytes(void **state)
+{
+    static const char *const mixes[] = {automix, patchwork, puzzle};
+    (void)state;
+    for (int precision = AM_FP32; precision <= AM_BF16; precision++)
+        for (size_t k = 0; k < sizeof mixes / sizeof *mixes; k++) {
+            float *w[2];
+            size_t n = 0;
+            for (int uncaptured = 0; uncaptured < 2; uncaptured++) {
+                am_backend be;
+                if (!open_cuda(&be, uncaptured, (am_precision)precision)) return;
+                w[uncaptured] = train(&be, mixes[k], 12, &n);
+                const am_cuda_record *r = &am_cuda_of(&be)->record;
+                if (uncaptured) assert_true(!r->captured && !r->replayed);
+                else assert_true(r->captured > 0 && r->replayed > r->captured);
+                am_close_backend(&be);
+            }
+            if (memcmp(w[0], w[1], n * sizeof *w[0])) fail_msg("precision %d, methods %zu: recorded steps give other bytes", precision, k);
+            for (int i = 0; i < 2; i++) free(w[i]);
+        }
+}
+
+/* A constant step is issued once, captured once, and from then on launched; the update the same. */
+static void a_step_is_captured_once(void **state)
+{
+    am_backend be;
+    t_lab l;
+    (void)state;
+    if (!open_cuda(&be, 0, AM_FP32)) return;
+    const am_cuda_record *r = &am_cuda_of(&be)->record;
+    open_lab(&l, &be, "[mix]\nmethod=automix\n[momentum_teacher]\n");
+    for (int i = 0; i < 6; i++) {
+        t_update(&l);
+        assert_int_equal(r->captured, i < 1 ? 0 : 2);
+        assert_int_equal(r->replayed, 2 * i);
+    }
+    uint64_t sum = r->sum;
+    long heard = r->heard;
+    t_update(&l);
+    assert_true(r->sum == sum && r->heard == heard && heard > 0);
+    t_lab_close(&l);
+    am_close_backend(&be);
+}
+
+/* A step during which the host looks at the device runs plainly, whatever was thought of it before. */
+static void what_the_host_looks_at_is_not_recorded(void **state)
+{
+    static const char stretch[] = "a test";
+    am_backend be;
+    (void)state;
+    if (!open_cuda(&be, 0, AM_FP32)) return;
+    const am_cuda_record *r = &am_cuda_of(&be)->record;
+    const am_ops *op = be.ops;
+    am_dev d = op->alloc(&be, 16);
+    am_err e = {0};
+    for (int i = 0; i < 6; i++) {
+        float got = -1;
+        int issued = 0;
+        do {
+            op->begin(&be, stretch);
+            op->fill(&be, 16, (float)i, d);
+            if (i > 2) op->download(&be, 1, d, &got);
+            issued++;
+        } while (op->end(&be));
+        if (i <= 2) op->download(&be, 1, d, &got);
+        assert_true(got == (float)i);
+        assert_int_equal(issued, i == 0 || i > 3 ? 1 : 2);      /* i == 3: heard, then issued plainly */
+    }
+    assert_int_equal(r->captured, 0);
+    t_ok(op->sync(&be, &e), &e);
+    op->free(&be, d);
+    am_close_backend(&be);
+}
+
+T_SUITE(cuda_record, cmocka_unit_test(recorded_steps_give_the_same_bytes), cmocka_unit_test(a_step_is_captured_once),
+        cmocka_unit_test(what_the_host_looks_at_is_not_recorded));
+#else
+static void is_not_built_in(void **state) { (void)state; }
+T_SUITE(cuda_record, cmocka_unit_test(is_not_built_in));
+#endif
