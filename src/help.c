@@ -8,11 +8,11 @@ static const char *const commands[][2] = {
     {"classifier train", "DATA CFG [WEIGHTS] [-gpus 0,1] [-seed N] [-epochs N] [-mix METHOD] [-resume] [-clear] [-backend auto|cpu|simd|cuda] [-threads N]"},
     {"classifier valid", "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix]"},
     {"classifier predict", "DATA CFG WEIGHTS [IMAGE ...] [-t TOP]        images from the arguments or, with none, from standard input"},
-    {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD] [-n PAIRS]"},
+    {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD|all] [-n PAIRS]        all: every method side by side"},
     {"classifier masks", "DATA CFG WEIGHTS        overlap of learned masks with the true silhouettes of a shapes set"},
     {"classifier replay", "CFG IN.safetensors OUT.safetensors"},
     {"net", "CFG        the layer table: shapes, parameters, multiply-adds, memory"},
-    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD]        one JSON object"},
+    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD|all]        one JSON object, or one a method"},
     {"data shapes", "DIR [-train N] [-valid N] [-size PIXELS] [-seed N]        the generated image set, with DIR/shapes.data"},
     {"help", "[SECTION|METHOD|COMMAND]"},
 };

@@ -30,7 +30,8 @@ typedef struct am_method {                              /* one row of the regist
     size_t options, state;
     am_status (*setup)(am_mix *, am_trainer *, am_err *);       /* claim state, lay out passes; may be NULL */
     void (*draw)(am_mix *, am_trainer *, am_rng *);             /* host: the step-state of this step */
-    /* host, in the loader's threads: what is made of one image [h][w][c] alone, am_mix.extra bytes; may be NULL */
+    /* host, in the loader's threads: what is made of one image [h][w][c] alone, am_mix.extra bytes; may be NULL.
+     * Where the method has `run`, an image to learn from comes first, floats [c][h][w] */
     void (*prepare)(const am_mix *, const am_trainer *, const unsigned char *pixel, am_rng *, unsigned char *extra);
     void (*mask)(am_mix *, am_trainer *, am_dev m);             /* device: planes [n][h][w] from the step-state */
     void (*mix)(am_mix *, am_trainer *, am_dev x, am_dev to);   /* device: the mixed images; draw, or mix, leaves lambda */
@@ -73,7 +74,7 @@ enum {
 typedef struct am_stretch { size_t at, count; int mixblock, decays; double rate; am_slot hyper; } am_stretch;
 enum { AM_HYPER_RATE, AM_HYPER_MOMENTUM, AM_HYPER_DECAY, AM_HYPER_NESTEROV, AM_HYPER_FOLLOW, AM_HYPER };
 
-enum { AM_MAX_MIXES = 8 };
+enum { AM_MAX_MIXES = 32 };
 struct am_trainer {
     am_backend *be;
     am_arena mem;

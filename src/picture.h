@@ -42,4 +42,12 @@ typedef struct am_sheet { const char *title; const char *const *column; int colu
  * 1: all x_j) is drawn at the foot.  Small images are enlarged to be seen. */
 am_status am_sheet_write(const char *path, const am_sheet *, am_err *);
 
+/* ---- pictures side by side ---- */
+typedef struct am_tile {
+    am_image picture;                                   /* none: the caption says why */
+    char name[32], caption[256];                        /* above, below */
+} am_tile;
+/* groups of `each` tiles, `across` on a line */
+am_status am_tiles_write(const char *path, const char *title, const am_tile *, int groups, int each, int across, am_err *);
+
 #endif

@@ -12,7 +12,7 @@
     row(gradients) row(golden) row(mixers) row(step) row(step_order) row(schedule) row(nets)       \
     row(backbones)                                                                                 \
     row(memory) row(checkpoint)                                                                    \
-    row(samix) row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_cells) row(methods_views)
+    row(samix) row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_cells) row(methods_train) row(methods_views)
 #define DECLARE(name) extern const t_suite suite_##name;
 SUITES(DECLARE)
 #define ROW(name) &suite_##name,
