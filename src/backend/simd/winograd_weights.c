@@ -111,21 +111,24 @@ typedef struct winograd_grad {
     float *dw, beta;
 } winograd_grad;
 
-/* D of one tile; rows x columns of it lie inside the map. */
+/* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
 INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, const int columns, float *d, size_t d_point)
 {
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
-        UNROLL for (int j = 0; j < TILE; j++) {
+        float *point = d + c;
+        ROLLED for (int j = 0; j < TILE; j++) {
             vec m[SPAN];
             UNROLL for (int i = 0; i < TILE; i++)
                 m[i] = i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c) : all(0);
             from_points_adjoint(m);
             UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = m[i];
         }
-        UNROLL for (int i = 0; i < SPAN; i++) {
-            from_points_adjoint(t[i]);
-            UNROLL for (int j = 0; j < SPAN; j++) store(d + (size_t)(i * SPAN + j) * d_point + c, t[i][j]);
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point) {
+            vec m[SPAN];
+            UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
+            from_points_adjoint(m);
+            UNROLL for (int j = 0; j < SPAN; j++) store(point + (size_t)j * d_point, m[j]);
         }
     }
 }
