@@ -23,6 +23,8 @@ static const command commands[] = {
     {"data", "shapes", SHAPES, 1, 1, "DIR", do_shapes},
     {NULL, "reference", HELP, 0, 0, "", do_reference},
     {NULL, "help", HELP, 0, 2, "[SECTION|METHOD|COMMAND]", do_help},
+    {NULL, "--help", HELP, 0, 2, "[SECTION|METHOD|COMMAND]", do_help},
+    {NULL, "-h", HELP, 0, 2, "[SECTION|METHOD|COMMAND]", do_help},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -93,9 +93,10 @@ am_status do_sheet(line *l, am_err *e)
 {
     screen s;
     am_watch w = screen_watch(&s);
-    long pairs = 4;
+    int all = l->run.mix && !strcmp(l->run.mix, "all");
+    long pairs = all ? 1 : 4;
     am_sheet_request q = {.out = l->word[3]};
-    const char *list = l->lambda ? l->lambda : "0,0.25,0.5,0.75,1";
+    const char *list = l->lambda ? l->lambda : all ? "0.5" : "0,0.25,0.5,0.75,1";
     model_words(l);
     AM_TRY(line_whole("-n", l->pairs, 1, 64, &pairs, e));
     q.pairs = (int)pairs;

@@ -8,19 +8,28 @@ am_status do_net(line *l, am_err *e)
     return am_describe_net(&l->run, stdout, e);
 }
 
+static void tell_bench(void *user, const am_bench_news *n)
+{
+    const line *l = user;
+    if (n->why) {
+        fprintf(stderr, "%s: left out: %s\n", n->mix, n->why);
+        return;
+    }
+    printf("{\"cfg\":\"%s\",\"mix\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
+           "\"batch\":%d,\"steps\":%d,\"ms_per_step\":%.3f,\"ms_min\":%.3f,\"ms_max\":%.3f,"
+           "\"cpu_ms_min\":%.3f,\"cpu_ms_mean\":%.3f,\"host_ms\":%.3f,",
+           l->run.cfg, n->mix, n->backend, n->about, n->precision, n->threads, n->batch, n->steps, n->ms_per_step,
+           n->ms_min, n->ms_max, n->cpu_ms_min, n->cpu_ms_mean, n->host_ms);
+    if (n->ratio > 0) printf("\"ratio\":%.3f,\"cpu_ratio\":%.3f,", n->ratio, n->cpu_ratio);
+    printf("\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n", n->images_per_second, n->peak_bytes);
+}
+
 am_status do_bench(line *l, am_err *e)
 {
-    am_bench_news n;
     long steps = 10;
     l->run.cfg = l->word[0];
     AM_TRY(line_whole("-steps", l->steps, 1, 100000, &steps, e));
-    AM_TRY(am_bench(&l->run, (int)steps, &n, e));
-    printf("{\"cfg\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
-           "\"batch\":%d,\"steps\":%d,\"ms_per_step\":%.3f,\"ms_min\":%.3f,\"ms_max\":%.3f,"
-           "\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n",
-           l->run.cfg, n.backend, n.about, n.precision, n.threads, n.batch, n.steps, n.ms_per_step,
-           n.ms_min, n.ms_max, n.images_per_second, n.peak_bytes);
-    return AM_OK;
+    return am_bench(&l->run, (int)steps, tell_bench, l, e);
 }
 
 am_status do_shapes(line *l, am_err *e)

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # fetch.sh: sourced by get_*.sh, which set url, md5, folder and files.  Fetches an archive into data/,
 # resuming what was cut, checks it, unpacks it aside, and moves it in place only when all is there.
+# A function prepare, where there is one, gets the folder aside and the name it will have.
 : "${url:?}" "${md5:?}" "${folder:?}" "${files:?}"
 
 die() {
@@ -18,6 +19,13 @@ check_md5() {
     else [[ $(md5 -q "$1") == "$md5" ]]; fi
 }
 
+unpack() {
+    case $1 in
+    *.zip) unzip -q "$1" -d "$2" ;;
+    *) tar -xzf "$1" -C "$2" --no-same-owner ;;
+    esac
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 mkdir -p data || die "cannot make the folder $PWD/data"
 if complete "data/$folder"; then
@@ -26,7 +34,9 @@ if complete "data/$folder"; then
 fi
 [[ ! -e data/$folder ]] || die "data/$folder is there but not complete; move it away and run this again"
 
-archive=data/${url##*/}
+archive=${url##*/}
+archive=data/${archive%%\?*}
+if [[ $archive == *.zip ]]; then command -v unzip >/dev/null || die "needs unzip: apt-get install unzip"; fi
 if [[ ! -f $archive ]]; then
     echo "fetching $url"
     if command -v curl >/dev/null; then curl -fL --retry 3 -C - -o "$archive.part" "$url"
@@ -39,7 +49,8 @@ check_md5 "$archive" || die "$archive is damaged (its MD5 is not $md5); remove i
 
 aside=$(mktemp -d "data/.$folder.XXXXXX")
 trap 'rm -rf "$aside"' EXIT
-tar -xzf "$archive" -C "$aside" --no-same-owner || die "$archive does not unpack; is the disk full?"
+unpack "$archive" "$aside" || die "$archive does not unpack; is the disk full?"
+if declare -F prepare >/dev/null; then prepare "$aside/$folder" "data/$folder" || die "$archive is not what was expected"; fi
 complete "$aside/$folder" || die "$archive lacks some of: ${files[*]}"
 mv "$aside/$folder" "data/$folder"
 rm -f "$archive"

@@ -74,13 +74,20 @@ am_status am_masks(const am_run *, am_overlap *, am_err *);
 am_status am_replay(const am_run *, const char *in, const char *out, am_err *);
 
 typedef struct am_bench_news {
+    const char *mix;            /* the method */
+    const char *why;            /* it cannot run on this cfg: why; else NULL */
     char backend[32], about[160];
     const char *precision;
     int threads, batch, steps;
     double ms_per_step, ms_min, ms_max, images_per_second;
+    double cpu_ms_min;          /* processor time of all threads in the best step: what a busy machine disturbs least */
+    double host_ms;             /* least time of one thread for what the method prepares of a batch, beside the step */
+    double cpu_ms_mean;         /* of all steps: methods that choose a layer or a grid by chance cost more in some */
+    double ratio, cpu_ratio;    /* of ms_min and of cpu_ms_mean to those of `none` in the same run; 0: it was not in it */
     size_t peak_bytes;
 } am_bench_news;
-am_status am_bench(const am_run *, int steps, am_bench_news *, am_err *);
+/* tell: once, or with mix "all" for each method. */
+am_status am_bench(const am_run *, int steps, void (*tell)(void *user, const am_bench_news *), void *user, am_err *);
 
 am_status am_describe_net(const am_run *, FILE *to, am_err *);     /* the layer table */
 am_status am_help(const char *word, FILE *to, am_err *);           /* NULL: an overview */

@@ -91,6 +91,15 @@ typedef struct am_pairing {
 typedef struct am_pairing_weights { am_dev query, query_bias, value, value_bias; } am_pairing_weights;
 typedef struct am_pairing_grads { am_grad query, query_bias, value, value_bias; } am_pairing_grads;
 
+/* How lambda is told to the features of a pair, SAMix's way: each side is multiplied by its share t, the
+ * sample's by t(lambda), its partner's by 1 - t(lambda), or by 1 + multiply * that.  bend < 0: t = lambda. */
+typedef struct am_encoding {
+    int concat;                 /* and a constant channel, as am_pairing.lambda_concat */
+    int residual;
+    float multiply;             /* 0: by 1 */
+    float bend;                 /* t = (4/3 l^3 - 2 l^2 + (bend + 1) l) / (bend + 1/3), flattest at 1/2 */
+} am_encoding;
+
 /* Health of a MixBlock's masks (short_runs.md), AM_HEALTH running sums added up by pairing and mask_health. */
 enum { AM_HEALTH_SHARE,         /* sum over samples of |mean(1 - m) - lambda| */
        AM_HEALTH_DRIFT,         /* sum over samples of mean(1 - m) - lambda */
@@ -214,6 +223,18 @@ typedef struct am_ops {
     void (*mask_loss)(am_backend *, int n, int h, int w, int kind, int reduce_batch, float margin, am_dev weight,
                       am_dev lam, am_dev m, am_dev loss, am_grad dm);
     void (*mask_health)(am_backend *, int n, int h, int w, am_dev lam, am_dev m, am_dev health);
+
+    /* The parts of pairing, for a MixBlock that embeds features otherwise: its embeddings are rows [n h w][depth]. */
+    /* columns first .. of rows [n h w][width]: the features of each pixel of x, or of x[perm], encoded */
+    void (*pair_rows)(am_backend *, am_shape, const am_encoding *, int partner, am_dev x, am_dev perm, am_dev lam, int width,
+                      int first, am_dev rows);
+    size_t (*attend_saved)(am_backend *, const am_pairing *, int n);
+    size_t (*attend_scratch)(am_backend *, const am_pairing *, int n);
+    /* from query and key [n h w][depth] and value [n h w] on, as pairing; and what they get back, written */
+    void (*attend)(am_backend *, const am_pairing *, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
+                   am_dev health);
+    void (*attend_back)(am_backend *, const am_pairing *, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
+                        am_dev dquery, am_dev dkey, am_dev dvalue);
 
     /* ---- AugMix ----
      * prob, q: rows [3n][k], the clean ones and then two for each sample; labels [n][k]; cross, loss [n].

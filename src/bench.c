@@ -1,13 +1,24 @@
-/* bench.c: whole training steps on made-up images, timed one by one. */
+/* bench.c: whole training steps on made-up images, timed one by one; with -mix all every method's, by turns,
+ * so that what else the machine does falls on all of them alike. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "session.h"
 
-static double now(void)
+enum { WARM = 2 };
+
+typedef struct course {                                 /* one method's steps */
+    am_mix *mix;                        /* NULL: what the cfg's [mix] sections share out */
+    const char *name;
+    int teacher;
+    double *ms, cpu, least, host;       /* [steps]; processor time, sum and least; what the loader's threads do for a batch, by one of them */
+    char why[300];                      /* it cannot run here */
+} course;
+
+static double clock_ms(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
@@ -17,66 +28,145 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The host's share (draws, uploads, normalisation of the bytes) is part of the step; reading and
- * augmenting images is not: in training the loader's threads do that beside it. */
-static am_status timed(am_trainer *t, int steps, double *ms, am_err *e)
+static am_status batch_open(am_host_batch *b, const am_trainer *t, unsigned char **extra, am_err *e)
 {
-    am_shape in = am_batch_of(t->net.input, t->n);
-    am_host_batch b = {.n = t->n, .pixel = malloc(am_count(in)), .label = calloc((size_t)t->n, sizeof(int))};
+    *b = (am_host_batch){.n = t->n, .pixel = malloc(am_count(am_batch_of(t->net.input, t->n))), .label = calloc((size_t)t->n, sizeof(int))};
+    *extra = calloc((size_t)t->n * t->extra_size + 16, 1);
+    b->extra = *extra;
+    return b->pixel && b->label && *extra ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+}
+
+static void batch_fill(am_host_batch *b, const am_trainer *t, int step)
+{
+    am_rng r = am_rng_at(1, 0x62656e6368, (uint64_t)(step + WARM));
+    for (size_t k = 0; k < am_count(am_batch_of(t->net.input, t->n)); k++) b->pixel[k] = (unsigned char)am_rng_u32(&r);
+    for (int k = 0; k < t->n; k++) b->label[k] = (int)am_rng_below(&r, (uint32_t)t->classes);
+}
+
+/* The host's share (draws, uploads, normalisation of the bytes) is part of the step; reading and
+ * augmenting images and what methods prepare of them is not: in training the loader's threads do that. */
+static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step, am_err *e)
+{
     float report[AM_REPORT];
-    am_status s = b.pixel && b.label ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    enum { WARM = 2 };
-    for (int i = -WARM; !s && i < steps; i++) {
-        am_rng r = am_rng_at(1, 0x62656e6368, (uint64_t)(i + WARM));
-        for (size_t k = 0; k < am_count(in); k++) b.pixel[k] = (unsigned char)am_rng_u32(&r);
-        for (int k = 0; k < t->n; k++) b.label[k] = (int)am_rng_below(&r, (uint32_t)t->classes);
-        double began = now();
-        am_mix *m = am_step_mix(t);
-        am_step_begin(t);
-        am_report_clear(t);
-        am_step_schedule(t);
-        for (int part = 0; part < t->net.options.subdivisions; part++) am_step_part(t, m, &b);
-        am_step_update(t);
-        s = am_step_report(t, report, e);
-        t->step++;
-        if (i >= 0) ms[i] = now() - began;
+    double began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
+    for (int i = 0; t->extra_size && i < t->n; i++) {
+        am_rng r = am_rng_at(1, 0x70726570, (uint64_t)i);
+        unsigned char *to = extra + (size_t)i * t->extra_size;
+        const unsigned char *pixel = b->pixel + (size_t)i * am_count(t->net.input);
+        if (!c->mix) am_prepare(t, pixel, &r, to);
+        else if (c->mix->extra) c->mix->type->prepare(c->mix, t, pixel, &r, to + c->mix->extra_at);
+    }
+    double prepared = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began, busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    began = clock_ms(CLOCK_MONOTONIC);
+    t->has_teacher = c->teacher;
+    am_mix *m = c->mix ? c->mix : am_step_mix(t);
+    am_step_begin(t);
+    am_report_clear(t);
+    am_step_schedule(t);
+    for (int part = 0; part < t->net.options.subdivisions; part++) am_step_part(t, m, b);
+    am_step_update(t);
+    AM_TRY(am_step_report(t, report, e));
+    if (step < 0) return AM_OK;
+    c->ms[step] = clock_ms(CLOCK_MONOTONIC) - began;
+    busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - busy;
+    c->cpu += busy;
+    if (!step || busy < c->least) c->least = busy;
+    if (!step || prepared < c->host) c->host = prepared;
+    return AM_OK;
+}
+
+static am_status run_all(course *c, int courses, am_trainer *t, int steps, am_err *e)
+{
+    am_host_batch b;
+    unsigned char *extra;
+    am_status s = batch_open(&b, t, &extra, e);
+    t->net.options.learning_rate = 1e-4;                    /* noise is not learned; the weights must stay finite */
+    t->steps = 1000000;
+    for (int step = -WARM; !s && step < steps; step++, t->step++) {
+        batch_fill(&b, t, step);
+        for (int i = 0; !s && i < courses; i++)
+            if (!c[i].why[0]) s = timed(&c[i], t, &b, extra, step, e);
     }
     free(b.pixel);
     free(b.label);
+    free(extra);
     return s;
 }
 
-am_status am_bench(const am_run *run, int steps, am_bench_news *news, am_err *e)
+/* Every method over one net.  As in their own cfgs, only AutoMix has the momentum teacher, where there is one. */
+static am_status add_methods(course *c, int *courses, am_trainer *t, const am_cfg *cfg, am_err *e)
+{
+    int teacher = t->has_teacher;
+    *courses = t->mixes = 0;            /* the cfg's own come with the rest */
+    for (const am_method *const *m = am_methods(); *m; m++) {
+        course *at = &c[(*courses)++];
+        am_err why = {0};
+        at->name = (*m)->name;
+        t->has_teacher = at->teacher = teacher && !strcmp(at->name, "automix");
+        am_status s = am_trainer_add(t, cfg, at->name, &why);
+        if (s && s != AM_EINPUT) {
+            *e = why;
+            return s;
+        }
+        if (s) snprintf(at->why, sizeof at->why, "%.299s", why.text);
+    }
+    for (int i = 0, k = 0; i < *courses; i++)
+        if (!c[i].why[0]) c[i].mix = &t->mix[k++];
+    t->has_teacher = teacher;
+    return AM_OK;
+}
+
+static void tell_all(course *c, int courses, const am_backend *be, const am_trainer *t, int steps, void (*tell)(void *, const am_bench_news *), void *user)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
+    double plain = 0, plain_cpu = 0;
+    for (int i = 0; i < courses; i++) {
+        am_bench_news n = {.mix = c[i].name, .why = c[i].why[0] ? c[i].why : NULL, .precision = words[be->precision], .threads = be->threads,
+                           .batch = t->net.options.batch, .steps = steps, .cpu_ms_min = c[i].least, .cpu_ms_mean = c[i].cpu / steps, .host_ms = c[i].host, .peak_bytes = be->peak};
+        snprintf(n.backend, sizeof n.backend, "%s", be->name);
+        snprintf(n.about, sizeof n.about, "%s", be->about);
+        if (!n.why) {
+            double *ms = c[i].ms;
+            qsort(ms, (size_t)steps, sizeof *ms, by_value);
+            n.ms_per_step = steps % 2 ? ms[steps / 2] : (ms[steps / 2 - 1] + ms[steps / 2]) / 2;
+            n.ms_min = ms[0];
+            n.ms_max = ms[steps - 1];
+            n.images_per_second = 1e3 * n.batch / n.ms_per_step;
+            if (!strcmp(n.mix, "none")) plain = n.ms_min, plain_cpu = n.cpu_ms_mean;
+            n.ratio = plain > 0 ? n.ms_min / plain : 0;
+            n.cpu_ratio = plain_cpu > 0 ? n.cpu_ms_mean / plain_cpu : 0;
+        }
+        tell(user, &n);
+    }
+}
+
+am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const am_bench_news *), void *user, am_err *e)
+{
     am_arena mem = {0};
     am_cfg c;
     am_backend be = {0};
     am_trainer *t = calloc(1, sizeof *t);
-    double *ms = calloc((size_t)steps, sizeof *ms);
-    am_trainer_options o = {.learn = 1, .batch = run->batch, .mix = run->mix, .seed = run->seed};
-    am_status s = t && ms ? am_cfg_load(&c, &mem, run->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    int all = run->mix && !strcmp(run->mix, "all"), courses = 1;
+    course *course_of = calloc(AM_MAX_MIXES, sizeof *course_of);
+    double *ms = calloc((size_t)steps * AM_MAX_MIXES, sizeof *ms);
+    am_trainer_options o = {.learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed};
+    am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s) s = am_open_backend(&be, run, &c, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
+    for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;
+    if (!s && all) s = add_methods(course_of, &courses, t, &c, e);
+    if (!s && !all) {
+        course_of[0].name = t->mixes ? t->mix[0].type->name : "none";
+        course_of[0].teacher = t->has_teacher;
+    }
     if (!s) s = am_trainer_start(t, 1, e);
-    if (!s) {
-        t->net.options.learning_rate = 1e-4;                /* noise is not learned; the weights must stay finite */
-        t->steps = 1000000;
-        s = timed(t, steps, ms, e);
-    }
-    if (!s) {
-        qsort(ms, (size_t)steps, sizeof *ms, by_value);
-        double median = steps % 2 ? ms[steps / 2] : (ms[steps / 2 - 1] + ms[steps / 2]) / 2;
-        *news = (am_bench_news){.precision = words[be.precision], .threads = be.threads, .batch = t->net.options.batch, .steps = steps,
-                                .ms_per_step = median, .ms_min = ms[0], .ms_max = ms[steps - 1],
-                                .images_per_second = 1e3 * t->net.options.batch / median, .peak_bytes = be.peak};
-        snprintf(news->backend, sizeof news->backend, "%s", be.name);
-        snprintf(news->about, sizeof news->about, "%s", be.about);
-    }
+    if (!s) s = run_all(course_of, courses, t, steps, e);
+    if (!s) tell_all(course_of, courses, &be, t, steps, tell, user);
     if (t) am_trainer_close(t);
     am_close_backend(&be);
     am_arena_free(&mem);
-    free(ms);
+    free(course_of);
     free(t);
+    free(ms);
     return s;
 }

@@ -54,6 +54,7 @@ static int panel_axes(const am_axes *p, am_axis *ax, am_axis *ay)
             points++;
         }
     if (!points) return 0;
+    if (p->x_max > p->x_min) ax->lo = p->x_min, ax->hi = p->x_max;
     double aside = is_point(ax) ? fmax(.5, 1e-3 * fabs(ax->hi)) : 0;
     ax->lo -= aside;
     ax->hi += aside;

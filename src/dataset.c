@@ -49,6 +49,13 @@ static const char *hint(const char *path)
         return "scripts/get_cifar100.sh fetches CIFAR-100 into data/";
     if (strstr(path, "cifar-10") || strstr(path, "cifar10"))
         return "scripts/get_cifar10.sh fetches CIFAR-10 into data/";
+    if (strstr(path, "tiny-imagenet"))
+        return "scripts/get_tiny_imagenet.sh fetches Tiny-ImageNet into data/";
+    if (strstr(path, "CUB_200")) return "scripts/get_cub200.sh fetches CUB-200-2011 into data/";
+    if (strstr(path, "fgvc-aircraft"))
+        return "scripts/get_aircraft.sh fetches FGVC-Aircraft into data/";
+    if (strstr(path, "data/imagenet"))
+        return "scripts/get_imagenet.sh unpacks ImageNet, once you have fetched it";
     if (strstr(path, "shapes")) return "automix data shapes FOLDER writes the generated set";
     return "paths are relative to the folder automix runs in";
 }

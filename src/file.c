@@ -200,3 +200,26 @@ void am_tensors_free(am_tensors *t)
     am_arena_free(&t->mem);
     *t = (am_tensors){0};
 }
+
+am_status am_tensors_read(am_tensors *t, am_tensors_parser *parse, const char *path, am_err *e)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    *t = (am_tensors){0};
+    am_status s = am_file_slurp(&t->mem, path, SIZE_MAX / 4, &bytes, &size, e);
+    if (!s) s = parse(t, bytes, size, path, e);
+    if (s) am_tensors_free(t);
+    return s;
+}
+
+am_status am_tensors_parse(am_tensors *t, am_tensors_parser *parse, const void *bytes, size_t size,
+                           const char *name, am_err *e)
+{
+    *t = (am_tensors){0};
+    char *copy = am_new(&t->mem, size + 1);
+    if (!copy) return am_fail(e, AM_ENOMEM, (am_loc){name, 0}, "out of memory");
+    if (size) memcpy(copy, bytes, size);
+    am_status s = parse(t, copy, size, name, e);
+    if (s) am_tensors_free(t);
+    return s;
+}

@@ -31,6 +31,10 @@ am_status am_weights_parse(am_tensors *, const void *bytes, size_t size, const c
 am_status am_safetensors_write(const char *path, const am_tensor *, int count, am_err *);
 am_status am_safetensors_read(am_tensors *, const char *path, am_err *);
 am_status am_safetensors_parse(am_tensors *, const void *bytes, size_t size, const char *name, am_err *);
+/* What both forms share: parse gets a copy of the bytes that lives as long as the tensors. */
+typedef am_status am_tensors_parser(am_tensors *, char *bytes, size_t size, const char *name, am_err *);
+am_status am_tensors_read(am_tensors *, am_tensors_parser *, const char *path, am_err *);
+am_status am_tensors_parse(am_tensors *, am_tensors_parser *, const void *bytes, size_t size, const char *name, am_err *);
 am_status am_tensors_distinct(const am_tensor *, int count, const char *file, am_err *);   /* no two of one name */
 void      am_tensors_free(am_tensors *);
 

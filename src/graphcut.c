@@ -134,6 +134,13 @@ static void swap(const am_cut *c, int *label, int a, int b)
         if (f.in[i]) label[i] = f.level[i] >= 0 ? a : b;
 }
 
+static int carried(const am_cut *c, const int *label, int l)
+{
+    for (int i = 0; i < c->h * c->w; i++)
+        if (label[i] == l) return 1;
+    return 0;
+}
+
 double am_cut_swap(const am_cut *c, int *label)
 {
     double energy = am_cut_energy(c, label);
@@ -142,6 +149,7 @@ double am_cut_swap(const am_cut *c, int *label)
         for (int a = 0; a < c->labels; a++)
             for (int b = c->labels - 1; b > a; b--) {
                 int tried[AM_CUT_SITES];
+                if (!carried(c, label, a) && !carried(c, label, b)) continue;
                 memcpy(tried, label, (size_t)(c->h * c->w) * sizeof *tried);
                 swap(c, tried, a, b);
                 double now = am_cut_energy(c, tried);

@@ -8,11 +8,11 @@ static const char *const commands[][2] = {
     {"classifier train", "DATA CFG [WEIGHTS] [-gpus 0,1] [-seed N] [-epochs N] [-mix METHOD] [-resume] [-clear] [-backend auto|cpu|simd|cuda] [-threads N] [-plans FILE] [-uncaptured]"},
     {"classifier valid", "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix]"},
     {"classifier predict", "DATA CFG WEIGHTS [IMAGE ...] [-t TOP]        images from the arguments or, with none, from standard input"},
-    {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD] [-n PAIRS]"},
+    {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD|all] [-n PAIRS]        all: every method side by side"},
     {"classifier masks", "DATA CFG WEIGHTS        overlap of learned masks with the true silhouettes of a shapes set"},
     {"classifier replay", "CFG IN.safetensors OUT.safetensors"},
     {"net", "CFG        the layer table: shapes, parameters, multiply-adds, memory"},
-    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD]        one JSON object"},
+    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD|all]        one JSON object, or one a method"},
     {"data shapes", "DIR [-train N] [-valid N] [-size PIXELS] [-seed N]        the generated image set, with DIR/shapes.data"},
     {"help", "[SECTION|METHOD|COMMAND]"},
 };
@@ -102,7 +102,8 @@ void am_reference(FILE *to)
     fprintf(to, "# What a cfg may say\n\nMade by `make docs` from the tables that parse; `automix help WORD` prints the same.\n\n"
                 "A cfg is a list of sections, `[net]` first, then layers from the image to the heads. `#` starts a comment. Every layer takes `name=`, and reads the\n"
                 "layer above unless `input=` says another. A layer is meant by its name, or by Darknet's number: from 0 for the first after `[net]`, or\n"
-                "back from here with -1, -2, ... `[include] file=NAME` stands for the text of another file in the same folder.\n\n"
+                "back from here with -1, -2, ... `[include] file=NAME` stands for the text of another file, looked up\n"
+                "beside this one. [PAPER.md](PAPER.md) lists the networks of the paper's experiments.\n\n"
                 "Unknown words, bad numbers, repeated keys and references to nothing are errors that name the file, the line and the likely word.\n\n"
                 "## Common to all layers\n\n| key | default | values | meaning |\n| --- | --- | --- | --- |\n");
     am_keys_print(am_layer_common_keys, to);

@@ -136,21 +136,33 @@ void am_history_free(am_history *h)
 }
 
 /* ---- the chart ---- */
-typedef struct plot { const am_history *h; double *x, *y[24]; int lines; } plot;
+enum { MOST_CURVES = 24 };
+typedef struct plot {
+    const am_history *h;
+    double *x[MOST_CURVES], *y[MOST_CURVES];
+    int curves;
+} plot;
 
 static const am_colour palette[] = {{31, 119, 180}, {214, 39, 40}, {44, 160, 44}, {148, 103, 189}, {255, 127, 14}, {23, 190, 207}, {127, 127, 127}};
 
+/* A curve through the epochs that have the value; none, if no epoch has. */
 static void add(plot *p, am_series *to, int *count, const char *name, int colour, int dashed, double (*value)(const struct am_epoch_record *, int), int which)
 {
-    double *y = calloc((size_t)p->h->count + 1, sizeof *y);
-    int any = 0;
-    for (int i = 0; y && i < p->h->count; i++) any |= !isnan(y[i] = value(&p->h->at[i], which));
-    if (!any || p->lines == 24) {
+    double *x = calloc((size_t)p->h->count + 1, sizeof *x), *y = calloc((size_t)p->h->count + 1, sizeof *y);
+    int n = 0;
+    for (int i = 0; x && y && i < p->h->count; i++) {
+        y[n] = value(&p->h->at[i], which);
+        x[n] = p->h->at[i].epoch;
+        n += !isnan(y[n]);
+    }
+    if (!n || p->curves == MOST_CURVES) {
+        free(x);
         free(y);
         return;
     }
-    p->y[p->lines++] = y;
-    to[(*count)++] = (am_series){name, palette[colour % 7], p->x, y, p->h->count, dashed};
+    p->x[p->curves] = x;
+    p->y[p->curves++] = y;
+    to[(*count)++] = (am_series){name, palette[colour % 7], x, y, n, dashed};
 }
 
 static double value_of(const struct am_epoch_record *r, int which)
@@ -162,12 +174,10 @@ static double valid_loss_of(const struct am_epoch_record *r, int which) { return
 
 am_status am_history_chart(const am_history *h, const char *path, const char *title, const am_trainer *t, am_err *e)
 {
-    plot p = {.h = h, .x = calloc((size_t)h->count + 1, sizeof(double))};
+    plot p = {.h = h};
     am_series loss[8], accuracy[4], rate[2], mask[4];
     int losses = 0, accuracies = 0, rates = 0, masks = 0, panels = 0;
     am_axes panel[4];
-    if (!p.x) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    for (int i = 0; i < h->count; i++) p.x[i] = h->at[i].epoch;
     add(&p, loss, &losses, "student, clean", 0, 0, value_of, 2);
     add(&p, loss, &losses, "student, mixed", 1, 0, value_of, 3);
     add(&p, loss, &losses, "teacher, mixed", 2, 0, value_of, 4);
@@ -178,16 +188,22 @@ am_status am_history_chart(const am_history *h, const char *path, const char *ti
     add(&p, accuracy, &accuracies, "teacher, mix head", 1, 1, top1_of, 3);
     add(&p, accuracy, &accuracies, "student, mix head", 0, 1, top1_of, 1);
     add(&p, rate, &rates, "learning rate", 4, 0, value_of, 6);
-    add(&p, mask, &masks, "share - lambda, absolute", 1, 0, value_of, 9);
+    add(&p, mask, &masks, "|share - lambda|", 1, 0, value_of, 9);
     add(&p, mask, &masks, "structure", 2, 0, value_of, 11);
     add(&p, mask, &masks, "saturated pixels", 6, 0, value_of, 12);
-    add(&p, mask, &masks, "attention entropy / log P", 3, 1, value_of, 13);
+    add(&p, mask, &masks, "attention entropy", 3, 1, value_of, 13);
     panel[panels++] = (am_axes){.title = "accuracy on the validation set", .x_label = "epoch", .y_label = "top-1, %", .series = accuracy, .count = accuracies};
     panel[panels++] = (am_axes){.title = "losses", .x_label = "epoch", .y_label = "loss", .series = loss, .count = losses};
     panel[panels++] = (am_axes){.title = "learning rate", .x_label = "epoch", .y_label = "rate", .series = rate, .count = rates};
     if (masks) panel[panels++] = (am_axes){.title = "health of the MixBlock", .x_label = "epoch", .y_label = "", .series = mask, .count = masks};
+    for (int i = 0; i < panels && h->count; i++) {
+        panel[i].x_min = h->at[0].epoch;
+        panel[i].x_max = h->at[h->count - 1].epoch;
+    }
     am_status s = am_chart_write(path, title, panel, panels, e);
-    for (int i = 0; i < p.lines; i++) free(p.y[i]);
-    free(p.x);
+    for (int i = 0; i < p.curves; i++) {
+        free(p.x[i]);
+        free(p.y[i]);
+    }
     return s;
 }

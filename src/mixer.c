@@ -2,7 +2,8 @@
  * a new batch:
  *
  *   without a teacher       the mixed batch teaches the head that predicts
- *   [momentum_teacher]      with clean_loss=1 the clean batch teaches `clean` and the mixed one `mixed`
+ *   [momentum_teacher]      with clean_loss=1 the clean batch teaches `clean` and the mixed one `mixed`;
+ *                           the teacher looks at the clean batch
  */
 #include "mixer.h"
 #include <string.h>
@@ -97,6 +98,7 @@ am_status am_mix_lessons(am_mix *m, am_trainer *t, am_err *e)
         AM_TRY(am_lesson_make(&m->clean, t, trip, &t->student, AM_LOSS_CLEAN, e));
     }
     trip.to = both ? t->mixed_head : t->clean_head;
+    trip.also = m->also;
     return am_lesson_make(&m->mixed, t, trip, &t->student, AM_LOSS_MIXED, e);
 }
 
@@ -105,6 +107,9 @@ am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
     if (m->type->setup) AM_TRY(m->type->setup(m, t, e));
     m->extra_at = t->extra_size;
     t->extra_size += (m->extra + 15) & ~(size_t)15;
+    int last = t->net.layer[t->clean_head].in[0];
+    if (t->has_teacher && !m->shows && last > 0)
+        AM_TRY(am_lesson_make(&m->look, t, (am_trip){.to = last, .flags = AM_TRAIN}, &t->teacher, 0, e));
     return m->type->run ? AM_OK : am_mix_lessons(m, t, e);
 }
 
@@ -142,8 +147,17 @@ void am_mix_batch(am_trainer *t, am_mix *m)
     else o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
 }
 
+/* The average moves parameters only; running statistics come from what a network sees. */
+static void look(am_trainer *t, am_lesson *s)
+{
+    s->pass.given = am_here(&t->space, t->x);
+    s->pass.seed = am_state_dev(t, t->seed);
+    am_forward(&s->pass);
+}
+
 static void learn(am_trainer *t, am_mix *m)
 {
+    if (m->look.plan.net) look(t, &m->look);
     if (m->type->run) {
         m->type->run(m, t);
         return;

@@ -30,7 +30,8 @@ typedef struct am_method {                              /* one row of the regist
     size_t options, state;
     am_status (*setup)(am_mix *, am_trainer *, am_err *);       /* claim state, lay out passes; may be NULL */
     void (*draw)(am_mix *, am_trainer *, am_rng *);             /* host: the step-state of this step */
-    /* host, in the loader's threads: what is made of one image [h][w][c] alone, am_mix.extra bytes; may be NULL */
+    /* host, in the loader's threads: what is made of one image [h][w][c] alone, am_mix.extra bytes; may be NULL.
+     * Where the method has `run`, an image to learn from comes first, floats [c][h][w] */
     void (*prepare)(const am_mix *, const am_trainer *, const unsigned char *pixel, am_rng *, unsigned char *extra);
     void (*mask)(am_mix *, am_trainer *, am_dev m);             /* device: planes [n][h][w] from the step-state */
     void (*mix)(am_mix *, am_trainer *, am_dev x, am_dev to);   /* device: the mixed images; draw, or mix, leaves lambda */
@@ -56,6 +57,9 @@ struct am_mix {
     void *options, *state;
     am_loc loc;
     am_lesson clean, mixed;     /* of the common step */
+    int also;                   /* a layer that the mixed lesson computes too (set in setup); 0: none */
+    am_lesson look;             /* the teacher at the clean batch, so that its statistics fit its weights */
+    int shows;                  /* set in setup: the method shows the teacher images itself */
     size_t extra, extra_at;     /* bytes that prepare fills for a sample (set in setup), and where in the trainer's */
 };
 
@@ -70,7 +74,7 @@ enum {
 typedef struct am_stretch { size_t at, count; int mixblock, decays; double rate; am_slot hyper; } am_stretch;
 enum { AM_HYPER_RATE, AM_HYPER_MOMENTUM, AM_HYPER_DECAY, AM_HYPER_NESTEROV, AM_HYPER_FOLLOW, AM_HYPER };
 
-enum { AM_MAX_MIXES = 8 };
+enum { AM_MAX_MIXES = 32 };
 struct am_trainer {
     am_backend *be;
     am_arena mem;

@@ -180,6 +180,21 @@ static am_status run(am_mix_sheet *s, am_mix *m, double lambda, am_err *e)
     return op->sync(t->be, e);
 }
 
+/* What a method makes of an image alone stands for its mixture. */
+static am_status run_views(am_mix_sheet *s, am_mix *m, am_err *e)
+{
+    size_t image = am_count(s->t->net.input);
+    unsigned char *extra = malloc(m->extra);
+    if (!extra) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    for (int k = 0; k < s->n; k++) {
+        am_rng r = am_rng_at(s->t->seed_value, 0x7368656574, (uint64_t)k);
+        m->type->prepare(m, s->t, s->pixel + (size_t)k * image, &r, extra);
+        memcpy(s->mix + (size_t)k * image, extra, image * sizeof *s->mix);
+    }
+    free(extra);
+    return AM_OK;
+}
+
 static am_status picture_of(const am_mix_sheet *s, int k, am_image *out, am_err *e)
 {
     int h = s->t->net.input.h, w = s->t->net.input.w;
@@ -270,6 +285,27 @@ am_status am_mix_sheet_write(am_mix_sheet *s, am_mix *m, const am_data *data, co
     if (!st) st = am_sheet_write(path, &sheet, e);
     free_sheet(&sheet);
     return st;
+}
+
+am_status am_mix_sheet_make(am_mix_sheet *s, am_mix *m, const am_dataset *d, double lambda, am_image *mix, float *share, am_err *e)
+{
+    choose(s, d);
+    AM_TRY(read_images(s, d, e));
+    AM_TRY(m->type->run && m->type->prepare ? run_views(s, m, e) : run(s, m, lambda, e));
+    for (int k = 0; k < s->pairs; k++) {
+        share[k] = m->type->run ? (float)lambda : am_state_host(s->t, s->t->pair[1].lam)[k];
+        AM_TRY(mix_picture(s, k, &mix[k], e));
+    }
+    choose(s, d);                                           /* run has put partners there */
+    return AM_OK;
+}
+
+am_status am_mix_sheet_source(const am_mix_sheet *s, int k, const am_dataset *d, am_image *out, char *name, size_t size, am_err *e)
+{
+    int c = d->label[s->index[k]];
+    if (d->name) snprintf(name, size, "%s", d->name[c]);
+    else snprintf(name, size, "class %d", c);
+    return picture_of(s, k, out, e);
 }
 
 am_status am_mix_sheet_planes(am_mix_sheet *s, am_mix *m, const am_dataset *d, const int *index, double lambda, const float **planes, am_err *e)

@@ -13,7 +13,7 @@
 #include "rng.h"
 #include "space.h"
 
-enum { AM_MAX_IN = AM_MAX_LIST, AM_MAX_PARAM = 8 };
+enum { AM_MAX_IN = AM_MAX_LIST, AM_MAX_PARAM = 12 };
 
 typedef struct am_layer am_layer;
 typedef struct am_net am_net;
@@ -156,10 +156,10 @@ am_status am_plan_make(am_plan *, am_net *, am_trip, am_err *);
 /* ---- passes ---- */
 /* A method's hand inside the net: called after a layer has written its output and, on the way back,
  * once the output's gradient is whole.  layer 0: nothing is tapped. */
+typedef void am_tap_at(const am_pass *, const am_layer *, void *user);
 typedef struct am_tap {
     int layer;
-    void (*forward)(const am_pass *, const am_layer *, void *user);
-    void (*backward)(const am_pass *, const am_layer *, void *user);
+    am_tap_at *forward, *backward;
     void *user;
 } am_tap;
 

@@ -20,7 +20,8 @@ typedef struct am_axes {
     const char *title, *x_label, *y_label;
     const am_series *series; int count;
     int log_y;
-    double y_min, y_max;                                /* both 0: from the data */
+    double x_min, x_max;                                /* both 0: from the data */
+    double y_min, y_max;                                /* likewise */
 } am_axes;
 /* Panels one under the other, each with axes, ticks at round numbers, grid, legend. */
 am_status am_chart_write(const char *path, const char *title, const am_axes *panels, int count, am_err *);
@@ -40,5 +41,13 @@ typedef struct am_sheet { const char *title; const char *const *column; int colu
 /* Each cell shows the mix and beside it the mask as a heat map; the heat map's scale (0: all x_i,
  * 1: all x_j) is drawn at the foot.  Small images are enlarged to be seen. */
 am_status am_sheet_write(const char *path, const am_sheet *, am_err *);
+
+/* ---- pictures side by side ---- */
+typedef struct am_tile {
+    am_image picture;                                   /* none: the caption says why */
+    char name[32], caption[256];                        /* above, below */
+} am_tile;
+/* groups of `each` tiles, `across` on a line */
+am_status am_tiles_write(const char *path, const char *title, const am_tile *, int groups, int each, int across, am_err *);
 
 #endif

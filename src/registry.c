@@ -11,7 +11,7 @@
 #define METHODS(row)                                                                               \
     row(none) row(mixup) row(cutmix) row(automix) row(manifoldmix) row(resizemix)     \
     row(fmix) row(gridmixup) row(saliencymix) row(smoothmix) row(puzzlemix)    \
-    row(augmix) row(patchup) row(attentivemix) row(alignmix)
+    row(augmix) row(patchup) row(attentivemix) row(alignmix) row(gridmix) row(comixup)
 #define FORMATS(row) row(cifar100) row(cifar10) row(shapes) row(folder) row(list)
 
 #ifdef AM_SIMD

@@ -24,7 +24,7 @@ am_status am_rest_open(am_rest *r, const am_run *run, int which, int batch, int 
     AM_TRY(am_check_classes(&r->data, &r->t, e));
     AM_TRY(am_examiner_layout(&r->examiner, &r->t, batch, r->data.top, e));
     for (int i = 0; pairs > 0 && i < r->t.mixes; i++)       /* handcrafted methods claim step-state in setup */
-        if (!r->t.mix[i].type->run && r->t.mix[i].type->setup) AM_TRY(r->t.mix[i].type->setup(&r->t.mix[i], &r->t, e));
+        if ((!r->t.mix[i].type->run || r->t.mix[i].type->prepare) && r->t.mix[i].type->setup) AM_TRY(r->t.mix[i].type->setup(&r->t.mix[i], &r->t, e));
     if (pairs > 0) AM_TRY(am_mix_sheet_layout(&r->sheet, &r->t, pairs, e));
     AM_TRY(am_trainer_start(&r->t, 0, e));
     AM_TRY(am_weights_load(&r->t, run->weights, NULL, e));
@@ -105,6 +105,7 @@ void am_predictor_close(am_predictor *p)
 /* ---- sheet ---- */
 am_status am_write_sheet(const am_run *run, const am_sheet_request *q, const am_watch *watch, am_err *e)
 {
+    if (run->mix && !strcmp(run->mix, "all")) return am_write_gallery(run, q, watch, e);
     am_rest *r = calloc(1, sizeof *r);
     if (!r) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     am_status s = am_rest_open(r, run, AM_DATA_VALID, 1, q->pairs, e);

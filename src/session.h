@@ -34,7 +34,13 @@ am_status am_mix_sheet_layout(am_mix_sheet **, am_trainer *, int pairs, am_err *
 am_status am_mix_sheet_write(am_mix_sheet *, am_mix *, const am_data *, const am_dataset *, const double *lambda, int lambdas, const char *path, am_err *);
 /* The masks [2 pairs][h][w] of the pairs (index[k], index[k + pairs]) and the other way round, at one lambda. */
 am_status am_mix_sheet_planes(am_mix_sheet *, am_mix *, const am_dataset *, const int *index, double lambda, const float **planes, am_err *);
+/* The mixtures of its pairs at one lambda as pictures [pairs], with the weight of x_i's label that the method gave
+ * each; and afterwards image k, of pair k or of pair k - pairs, with its class's name. */
+am_status am_mix_sheet_make(am_mix_sheet *, am_mix *, const am_dataset *, double lambda, am_image *mix, float *share, am_err *);
+am_status am_mix_sheet_source(const am_mix_sheet *, int k, const am_dataset *, am_image *, char *name, size_t size, am_err *);
 void      am_mix_sheet_free(am_mix_sheet *);
+
+am_status am_write_gallery(const am_run *, const am_sheet_request *, const am_watch *, am_err *);     /* -mix all */
 
 /* A trained classifier at rest (rest.c).  which: the data sets to open; batch: of inference; pairs > 0: a sheet too. */
 typedef struct am_rest {

@@ -37,6 +37,22 @@ am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *gi
     return AM_OK;
 }
 
+void am_tap_learn(am_mix *m, am_trainer *t, int layer, am_tap_at *forward,
+                  am_tap_at *backward, void *self)
+{
+    const am_ops *o = t->be->ops;
+    am_dev x = am_here(&t->space, t->x), q = am_here(&t->space, t->mixed_q);
+    am_dev mixed = am_here(&t->space, t->mixed_x), mask = am_here(&t->space, t->mixed_mask);
+    am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam);
+    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
+    m->mixed.pass.tap = (am_tap){layer, forward, backward, self};
+    if (!layer) {
+        o->mask_fill(t->be, t->n, t->net.input.h, t->net.input.w, lam, mask);
+        o->blend(t->be, am_batch_of(t->net.input, t->n), x, perm, mask, mixed);
+    }
+    am_mix_teach(t, m, layer ? x : mixed, q);
+}
+
 void am_tap_keep(const am_pass *p, const am_layer *l, am_dev keep)
 {
     am_o(p)->copy(am_be(p), am_o(p)->room(am_be(p), am_y_shape(p, l)), am_y(p, l), keep);

@@ -19,6 +19,10 @@ typedef struct am_taps {
  * step too, and refuses a layer that the head does not see.  What else must live beside the lessons is pushed before. */
 am_status am_taps_open(am_taps *, am_mix *, am_trainer *, const am_layers *given, const char *const *names, am_err *);
 
+/* The step of a method that averages after `layer` this time: labels as MixUp's, the tap in the lesson
+ * of mixed images; where the layer is the image (0), the images are averaged and there is no tap. */
+void am_tap_learn(am_mix *, am_trainer *, int layer, am_tap_at *forward, am_tap_at *backward, void *self);
+
 void am_tap_keep(const am_pass *, const am_layer *, am_dev keep);           /* on the way forward, first */
 void am_tap_put_back(const am_pass *, const am_layer *, am_dev keep);       /* on the way back, first; keep is then free */
 

@@ -15,6 +15,8 @@ typedef struct am_trainer_options {
 } am_trainer_options;
 
 am_status am_trainer_open(am_trainer *, am_backend *, const am_cfg *, const am_trainer_options *, am_err *);
+/* One more method, as the cfg's own [mix] section says where it has one; between open and start. */
+am_status am_trainer_add(am_trainer *, const am_cfg *, const char *method, am_err *);
 am_status am_trainer_start(am_trainer *, int learn, am_err *);      /* take the memory laid out, start the weights */
 void      am_trainer_close(am_trainer *);
 

@@ -166,6 +166,24 @@ am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c, const 
     return lay_out(t, o, e);
 }
 
+am_status am_trainer_add(am_trainer *t, const am_cfg *c, const char *method, am_err *e)
+{
+    am_line line = {"method", method, {NULL, 0}};
+    am_section section = {.name = "mix", .loc = {"-mix", 0}, .line = &line, .lines = 1};
+    const am_section *found = &section;
+    am_mix *m = &t->mix[t->mixes];
+    if (t->mixes == AM_MAX_MIXES) return am_fail(e, AM_EINPUT, section.loc, "more than %d methods at a time", AM_MAX_MIXES);
+    for (int i = 1; i < c->sections; i++) {
+        const am_line *l = strcmp(c->section[i].name, "mix") ? NULL : line_of(&c->section[i], "method");
+        if (l && !strcmp(l->value, method)) found = &c->section[i];
+    }
+    AM_TRY(read_mix(t, m, found, method, e));
+    am_status s = am_mix_setup(m, t, e);
+    if (!s) t->mixes++;
+    else if (m->type->close) m->type->close(m, t);
+    return s;
+}
+
 /* Take the memory that was laid out, and start the weights. */
 am_status am_trainer_start(am_trainer *t, int learn, am_err *e)
 {

@@ -202,23 +202,11 @@ static am_status parse(am_tensors *t, char *bytes, size_t size, const char *name
 
 am_status am_weights_read(am_tensors *t, const char *path, am_err *e)
 {
-    char *bytes;
-    size_t size;
-    *t = (am_tensors){0};
-    am_status s = am_file_slurp(&t->mem, path, SIZE_MAX / 4, &bytes, &size, e);
-    if (!s) s = parse(t, bytes, size, path, e);
-    if (s) am_tensors_free(t);
-    return s;
+    return am_tensors_read(t, parse, path, e);
 }
 
 am_status am_weights_parse(am_tensors *t, const void *bytes, size_t size, const char *name,
-                           am_err *e)
+                               am_err *e)
 {
-    *t = (am_tensors){0};
-    char *copy = am_new(&t->mem, size + 1);
-    if (!copy) return am_fail(e, AM_ENOMEM, (am_loc){name, 0}, "out of memory");
-    if (size) memcpy(copy, bytes, size);
-    am_status s = parse(t, copy, size, name, e);
-    if (s) am_tensors_free(t);
-    return s;
+    return am_tensors_parse(t, parse, bytes, size, name, e);
 }

@@ -20,6 +20,7 @@ static const struct { int n, c, h, w, filters, size, stride, pad, groups; } geom
     {37, 8, 4, 4, 9, 3, 1, 1, 1},    {5, 10, 1, 1, 7, 1, 1, 0, 1},
     {2, 50, 7, 7, 100, 3, 1, 1, 1},  {2, 3, 16, 16, 5, 11, 4, 2, 1},
     {2, 6, 13, 12, 9, 3, 1, 0, 3},   {3, 24, 8, 8, 110, 3, 2, 1, 1},
+    {2, 130, 3, 3, 140, 3, 1, 1, 1},
 };
 enum { GEOMETRIES = sizeof geometries / sizeof *geometries };
 

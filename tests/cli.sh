@@ -75,11 +75,14 @@ expect 0 'student/mix: 50 images, loss' classifier valid "$D" "$T/tiny.cfg" "$W"
 holds "-net and -head choose one line" [ "$(wc -l <"$T/out")" -eq 1 ]
 expect 0 'sheet\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/sheet.png" -lambda 0,0.5,1 -n 2
 expect 0 '"overlap":' classifier masks "$D" "$T/tiny.cfg" "$W"
+expect 0 'all\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/all.png" -mix all
 expect 0 '%: ' classifier predict "$D" "$T/tiny.cfg" "$W" "$T/sheet.png" "$B/tiny.chart.png" "$B/tiny.sheet.png" -t 3
 expect 0 'parameters' net "$T/tiny.cfg"
 expect 0 'resuming from' classifier train "$D" "$T/tiny.cfg" -resume -threads 1
 expect 0 'weights from' classifier train "$D" "$T/plain.cfg" "$W" -epochs 1 -threads 1
 cp "$B/plain_final.weights" "$T/plain.weights"
+expect 0 '"mix":"comixup"' bench "$T/tiny.cfg" -steps 1 -threads 1 -batch 4 -mix all
+holds "bench -mix all prints one JSON object a method" [ "$("$T/json" <"$T/out")" -gt 10 ]
 expect 0 '"ms_per_step":' bench "$T/tiny.cfg" -steps 2 -threads 1
 holds "bench prints one JSON object" [ "$("$T/json" <"$T/out")" = 1 ]
 
@@ -140,6 +143,8 @@ for word in $words \
     expect 0 '[a-z]' help "$word"
 done
 expect 0 'classifier valid' help classifier valid
+expect 0 '^automix trains image classifiers' --help
+expect 0 '^### \[net\]' -h net
 expect 2 "no help on 'convolutoinal'; did you mean 'convolutional'" help convolutoinal
 expect 2 'automix help lists what there is' help qqqqqqqqqq
 expect 0 '^# What a cfg may say' reference

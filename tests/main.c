@@ -10,8 +10,9 @@
     row(backends) row(backends_conv) row(backends_rows) row(backends_pairing)                      \
     row(cuda) row(cuda_record) row(cuda_plans)                                                     \
     row(gradients) row(golden) row(mixers) row(step) row(step_order) row(schedule) row(nets)       \
+    row(backbones)                                                                                 \
     row(memory) row(checkpoint)                                                                    \
-    row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_views)
+    row(samix) row(methods_masks) row(methods_inside) row(methods_puzzle) row(methods_cells) row(methods_train) row(methods_views)
 #define DECLARE(name) extern const t_suite suite_##name;
 SUITES(DECLARE)
 #define ROW(name) &suite_##name,

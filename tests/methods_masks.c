@@ -143,6 +143,25 @@ static void fmix_keeps_the_largest(void **state)
     }
 }
 
+static void fmix_reformulated(void **state)
+{
+    static float mixed[M_BATCH * P * 3], q[M_BATCH * M_CLASSES];
+    bench *b = m_open(M_NET M_BODY "[mix]\nmethod=fmix\nalpha=1\nreformulate=1\nno_repeat=1\n");
+    (void)state;
+    for (long step = 0; step < 20; step++) {
+        int kept = 0;
+        m_learn(b, step);
+        m_mixed(b, mixed);
+        am_rng r = m_chance(b, step);
+        double lambda = am_rng_beta(&r, 2, 1);
+        for (int p = 0; p < P; p++) kept += !shows_partner(b, mixed, 0, p);
+        assert_true(kept == (int)ceil(lambda * P) || kept == (int)floor(lambda * P));
+        b->t.be->ops->download(b->t.be, M_BATCH * M_CLASSES, am_here(&b->t.space, b->t.mixed_q), q);
+        for (int i = 0; i < M_BATCH * M_CLASSES; i++) assert_true(q[i] == (i % M_CLASSES == i / M_CLASSES % M_CLASSES));
+    }
+    m_close(b);
+}
+
 static void fmix_ramp(void **state)
 {
     bench *b = m_open(M_NET M_BODY "[mix]\nmethod=fmix\nmax_soft=0.2\n");
@@ -347,6 +366,6 @@ static void attention_keeps_the_most(void **state)
 }
 
 T_SUITE(methods_masks, cmocka_unit_test(labels), cmocka_unit_test(resize_picks_nearest), cmocka_unit_test(fmix_keeps_the_largest),
-        cmocka_unit_test(fmix_ramp), cmocka_unit_test(grid_of_holes), cmocka_unit_test(smooth_window),
+        cmocka_unit_test(fmix_ramp), cmocka_unit_test(fmix_reformulated), cmocka_unit_test(grid_of_holes), cmocka_unit_test(smooth_window),
         cmocka_unit_test(fine_saliency_is_opencvs), cmocka_unit_test(spectral_saliency), cmocka_unit_test(box_around_the_peak),
         cmocka_unit_test(attention_wants_weights), cmocka_unit_test(attention_keeps_the_most));

@@ -371,7 +371,47 @@ static void teacher_wraps_any_method(void **state)
     t_close_machine(&be);
 }
 
-T_SUITE(mixers, cmocka_unit_test(mixup_is_an_average), cmocka_unit_test(cutmix_pastes_a_box),
+/* ---- the teacher's statistics ---- */
+
+/* Running statistics are not averaged with the parameters: the teacher sees images under every method. */
+static void every_teacher_sees_images(void **state)
+{
+    static const char text[] =
+        "[net]\nbatch=8\nwidth=16\nheight=16\nlearning_rate=0.1\n"
+        "[convolutional]\nname=stage1\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=relu\n"
+        "[convolutional]\nname=stage2\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=relu\n"
+        "[avgpool]\nname=pool\n[connected]\noutput=3\nactivation=linear\n[softmax]\nname=one\n"
+        "[connected]\ninput=pool\noutput=3\nactivation=linear\n[softmax]\nname=mix\n"
+        "[mixblock]\ninput=stage2\n"
+        "[mix]\nmethod=%s\n%s[momentum_teacher]\nmomentum=0\nend_momentum=0\nclean_loss=%d\n";
+    (void)state;
+    am_backend be;
+    t_open_machine(&be, 1);
+    for (int i = 0; am_methods()[i]; i++)
+        for (int clean = 0; clean < 2; clean++) {
+            const char *name = am_methods()[i]->name;
+            char cfg[2000];
+            t_lab l;
+            if (!strcmp(name, "attentivemix")) continue;    /* wants a file that training makes */
+            snprintf(cfg, sizeof cfg, text, name, strcmp(name, "gridmix") ? "" : "local_weight=0\n", clean);
+            t_lab_open(&l, &be, cfg);
+            size_t n = l.t.net.buffers;
+            float *before = t_get(&be, l.t.teacher.buffer, n);
+            t_update(&l);
+            float *after = t_get(&be, l.t.teacher.buffer, n), *student = t_get(&be, l.t.student.buffer, n);
+            for (size_t k = 0; k < n; k++)
+                if (after[k] == before[k]) fail_msg("%s: number %zu of the teacher's statistics stays", name, k);
+            if (!strcmp(name, "none") && memcmp(after, student, n * sizeof *after))
+                fail_msg("student and teacher began alike and saw the same images");
+            free(before);
+            free(after);
+            free(student);
+            t_lab_close(&l);
+        }
+    t_close_machine(&be);
+}
+
+T_SUITE(mixers, cmocka_unit_test(every_teacher_sees_images), cmocka_unit_test(mixup_is_an_average), cmocka_unit_test(cutmix_pastes_a_box),
         cmocka_unit_test(cutmix_boxes), cmocka_unit_test(lambda_margin_is_for_the_student),
         cmocka_unit_test(partners), cmocka_unit_test(lambdas_are_betas),
         cmocka_unit_test(draws_are_of_seed_and_step), cmocka_unit_test(sections_share_the_steps),

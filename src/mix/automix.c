@@ -64,6 +64,7 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
     if (s->block < 0)
         return am_fail(e, AM_EINPUT, self->loc.file ? self->loc : (am_loc){t->net.file, 0}, "method=automix needs a [mixblock] section in the cfg; see cfg/resnet18_automix.cfg");
     s->feature = t->net.layer[s->block].in[0];
+    self->shows = 1;
     t->schedule.weight = o->mask_weight;
     t->schedule.schedule = o->mask_schedule;
     t->schedule.own_rate = o->mask_learning_rate >= 0;
@@ -83,7 +84,7 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
     size_t mark = am_space_mark(&t->space);
     AM_TRY(am_pass_make(&s->features, &s->features_plan, &t->net, (am_trip){.to = s->feature, .n = t->n, .flags = AM_TRAIN}, judge, &t->space, e));
     am_space_release(&t->space, mark);
-    AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = t->n}, &t->student, &t->space, e));
+    AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = AM_TRAIN}, &t->student, &t->space, e));
     am_space_release(&t->space, mark);
     AM_TRY(am_pass_make(&s->learn, &s->learn_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = LEARN}, &t->student, &t->space, e));
     AM_TRY(am_pass_make(&s->judge, &s->judge_plan, &t->net, (am_trip){.to = t->mixed_head, .n = t->n, .flags = AM_TRAIN | AM_GRAD_FROM}, judge, &t->space, e));

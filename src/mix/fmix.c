@@ -3,6 +3,7 @@
  * A grey image g of low frequencies is drawn: Gaussian coefficients times 1 / frequency^decay, back
  * from the Fourier domain.  The lambda H W largest pixels of g (rounded up or down by a coin) keep
  * x_i.  lambda ~ Beta(alpha, alpha) is the label's weight as drawn.  Harris et al., FMix, 2020.
+ * reformulate=1 is the authors' other form: the same expected loss, with one label an image.
  *
  * spectrum=paper     fills all coefficients (ky, kx), kx = 0 .. W/2, real part n1, imaginary n2:
  *                        n / max(sqrt(fx^2 + fy^2), 1 / max(H, W))^decay
@@ -17,13 +18,14 @@
 #include <string.h>
 #include "../mixer.h"
 
-typedef struct fmix { double alpha, decay, max_soft; int spectrum, no_repeat; } fmix;
+typedef struct fmix { double alpha, decay, max_soft; int spectrum, reformulate, no_repeat; } fmix;
 #define OPTIONS fmix
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "1", "lambda is drawn from Beta(alpha, alpha)"),
     AM_REAL(decay, 0, 10, "3", "how fast high frequencies fade"),
     AM_REAL(max_soft, 0, 0.5, "0", "the blob's edge is a ramp over this share of the pixels; 0: hard"),
     AM_CHOICE(spectrum, "official|paper", "official", "the coefficients of the published code, or of the paper"),
+    AM_FLAG(reformulate, "0", "lambda is drawn from Beta(alpha + 1, alpha), and labels stay x_i's own"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
@@ -110,9 +112,9 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     const fmix *o = m->options;
     state *s = m->state;
     int h = t->net.input.h, w = t->net.input.w, all = h * w;
-    double lambda = am_draw_lambda(t, r, o->alpha), soft = fmin(o->max_soft, fmin(lambda, 1 - lambda));
+    double lambda = o->reformulate && t->fixed_lambda < 0 ? am_rng_beta(r, o->alpha + 1, o->alpha) : am_draw_lambda(t, r, o->alpha), soft = fmin(o->max_soft, fmin(lambda, 1 - lambda));
     float *plane = am_state_host(t, s->plane);
-    am_draw_pair(t, r, 1, lambda, o->no_repeat);
+    am_draw_pair(t, r, 1, o->reformulate ? 1 : lambda, o->no_repeat);
     draw_grey(o, s, h, w, r);
     qsort(s->rank, (size_t)all, sizeof *s->rank, downward);
     int up = am_rng_below(r, 2) == 1, count = (int)(up ? ceil(lambda * all) : floor(lambda * all));

@@ -59,16 +59,7 @@ static void backward(const am_pass *p, const am_layer *l, void *user)
 static void run(am_mix *m, am_trainer *t)
 {
     state *s = m->state;
-    const am_ops *o = t->be->ops;
-    am_dev x = am_here(&t->space, t->x), mixed = am_here(&t->space, t->mixed_x), mask = am_here(&t->space, t->mixed_mask), q = am_here(&t->space, t->mixed_q);
-    am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam);
-    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
-    m->mixed.pass.tap = (am_tap){s->layer, forward, backward, s};
-    if (!s->layer) {
-        o->mask_fill(t->be, t->n, t->net.input.h, t->net.input.w, lam, mask);
-        o->blend(t->be, am_batch_of(t->net.input, t->n), x, perm, mask, mixed);
-    }
-    am_mix_teach(t, m, s->layer ? x : mixed, q);
+    am_tap_learn(m, t, s->layer, forward, backward, s);
 }
 
 const am_method am_method_manifoldmix = {

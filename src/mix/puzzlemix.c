@@ -11,10 +11,8 @@
  *
  * The cut needs the gradient, so the host waits for the device once a step here; the pairs are shared
  * out over threads.  A sheet shows fine-grained saliency's masks: it has no labels to ask a loss for. */
-#include "../mixer.h"
 #include "../puzzle.h"
-#include "../saliency.h"
-#include <math.h>
+#include "../salient.h"
 
 typedef struct puzzlemix {
     double alpha, beta, gamma, eta, t_eps, clean_lambda;
@@ -39,11 +37,9 @@ static const am_key keys[] = {
 };
 
 typedef struct state {
-    am_plan plan;
-    am_pass pass;
+    am_salient salient;
     int blocks;
-    float *x, *to, *saliency;           /* [n][c][h][w] twice; [n][h][w] */
-    void *room;
+    float *to;                          /* [n][c][h][w] */
 } state;
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
@@ -55,15 +51,9 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     if (side % least || o->block_min > o->block_max)
         return am_fail(e, AM_EINPUT, m->loc, "block_min=%d, block_max=%d: an image of %d pixels must divide into 2^block_min = %d blocks, and block_min be at most block_max", o->block_min, o->block_max, side, least);
     if (!o->t_size) return am_fail(e, AM_EINPUT, m->loc, "t_size=0: give pixels, or -1 for the mask's own blocks");
-    am_trip trip = {.to = t->clean_head, .n = t->n, .flags = AM_GRAD_FROM | (o->clean_lambda > 0 ? AM_TRAIN | AM_GRAD_WEIGHTS : 0)};
-    size_t mark = am_space_mark(&t->space), image = am_count(t->net.input), n = (size_t)t->n;
-    AM_TRY(am_pass_make(&s->pass, &s->plan, &t->net, trip, &t->student, &t->space, e));
-    am_space_release(&t->space, mark);
-    s->x = am_new(&t->mem, n * image * sizeof *s->x);
-    s->to = am_new(&t->mem, n * image * sizeof *s->to);
-    s->saliency = am_new(&t->mem, n * (size_t)(side * side) * sizeof *s->saliency);
-    s->room = am_new(&t->mem, am_saliency_room(side, side) + (size_t)(side * side));
-    return s->x && s->to && s->saliency && s->room ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
+    AM_TRY(am_salient_open(&s->salient, m, t, o->clean_lambda, e));
+    s->to = am_new(&t->mem, (size_t)t->n * am_count(t->net.input) * sizeof *s->to);
+    return s->to ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
 }
 
 static void draw(am_mix *m, am_trainer *t, am_rng *r)
@@ -73,37 +63,6 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     int most = o->block_min;
     while (most < o->block_max && t->net.input.h % (2 << most) == 0) most++;
     ((state *)m->state)->blocks = 1 << (o->block_min + (int)am_rng_below(r, (uint32_t)(most - o->block_min + 1)));
-}
-
-static void find_saliency(const puzzlemix *o, state *s, am_trainer *t, am_dev x)
-{
-    am_pass *p = &s->pass;
-    size_t plane = (size_t)(t->net.input.h * t->net.input.w), c = (size_t)t->net.input.c;
-    p->given = x;
-    p->q = am_here(&t->space, t->q);
-    p->seed = am_state_dev(t, t->seed);
-    p->scale = o->clean_lambda > 0 ? (float)(2 * o->clean_lambda / t->classes) * am_update_share(t) : 1.0f / (float)t->n;
-    am_forward(p);
-    am_backward(p);
-    t->be->ops->get(t->be, am_batch_of(t->net.input, t->n), am_dy(p, &t->net.layer[0]), s->to);
-    for (size_t i = 0; i < (size_t)t->n * plane; i++) {
-        double sum = 0;
-        for (size_t k = 0; k < c; k++) {
-            double g = s->to[(i / plane * c + k) * plane + i % plane];
-            sum += g * g;
-        }
-        s->saliency[i] = (float)sqrt(sum / (double)c);
-    }
-}
-
-static void show_saliency(state *s, const am_trainer *t)
-{
-    int h = t->net.input.h, w = t->net.input.w, c = t->net.input.c;
-    unsigned char *map = (unsigned char *)s->room + am_saliency_room(h, w);
-    for (int i = 0; i < t->n; i++) {
-        am_saliency_fine(t->pixels + (size_t)i * am_count(t->net.input), h, w, c, s->room, map);
-        for (int k = 0; k < h * w; k++) s->saliency[i * h * w + k] = map[k];
-    }
 }
 
 static void mix(am_mix *m, am_trainer *t, am_dev x, am_dev to)
@@ -118,12 +77,12 @@ static void mix(am_mix *m, am_trainer *t, am_dev x, am_dev to)
                    t->net.options.mean.at, t->net.options.std.at};
     const int *perm = am_state_ints(t, t->pair[1].perm);
     float *lam = am_state_host(t, t->pair[1].lam);
-    if (t->fixed_perm) show_saliency(s, t);
-    else find_saliency(o, s, t, x);
-    t->be->ops->get(t->be, shape, x, s->x);
+    const float *map = s->salient.map, *from = s->salient.x;
+    am_salient_find(&s->salient, t, x);
+    t->be->ops->get(t->be, shape, x, s->salient.x);
 #pragma omp parallel for num_threads(t->be->threads) schedule(dynamic)
     for (int i = 0; i < t->n; i++) {
-        am_puzzle_pair pair = {s->x + (size_t)i * image, s->x + (size_t)perm[i] * image, s->saliency + (size_t)i * plane, s->saliency + (size_t)perm[i] * plane, (double)lam[i]};
+        am_puzzle_pair pair = {from + (size_t)i * image, from + (size_t)perm[i] * image, map + (size_t)i * plane, map + (size_t)perm[i] * plane, (double)lam[i]};
         lam[i] = (float)am_puzzle_mix(&p, &pair, s->to + (size_t)i * image);
     }
     t->be->ops->put(t->be, shape, s->to, to);

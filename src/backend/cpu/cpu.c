@@ -6,14 +6,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- memory: a block is preceded by one cache line that holds its size ---- */
+
+/* Large blocks ask for large pages: a step walks through hundreds of megabytes along dozens of strides, and with pages
+ * of 4 KB the processor would spend its time looking up where they are. */
+enum { LARGE_PAGE = 2 << 20 };
+
+static char *take(size_t bytes)
+{
+    if (bytes < 2 * LARGE_PAGE) return aligned_alloc(64, bytes);
+    char *block = aligned_alloc(LARGE_PAGE, (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
+#ifdef MADV_HUGEPAGE
+    if (block) madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
+}
 
 am_dev am_cpu_alloc(am_backend *be, size_t floats)
 {
     if (floats > (SIZE_MAX >> 3)) return AM_NOWHERE;
     size_t bytes = (floats * sizeof(float) + 63) / 64 * 64;
-    char *block = aligned_alloc(64, bytes + 64);
+    char *block = take(bytes + 64);
     if (!block) return AM_NOWHERE;
     memset(block, 0, bytes + 64);
     memcpy(block, &bytes, sizeof bytes);
@@ -241,6 +256,11 @@ const am_ops am_cpu_ops = {
     .pairing_scratch = am_cpu_pairing_scratch,
     .pairing = am_cpu_pairing,
     .pairing_back = am_cpu_pairing_back,
+    .pair_rows = am_cpu_pair_rows,
+    .attend_saved = am_cpu_attend_saved,
+    .attend_scratch = am_cpu_attend_scratch,
+    .attend = am_cpu_attend,
+    .attend_back = am_cpu_attend_back,
     .mask_loss = am_cpu_mask_loss,
     .mask_health = am_cpu_mask_health,
     .jsd = am_cpu_jsd,

@@ -179,6 +179,17 @@ void am_cpu_mask_health(am_backend *, int n, int h, int w, am_dev lam, am_dev m,
 /* jsd.c */
 void am_cpu_jsd(am_backend *, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss);
 
+/* attend.c */
+float am_cpu_encoded(const am_encoding *, float lambda, int partner);  /* what a side is multiplied by */
+void am_cpu_pair_rows(am_backend *, am_shape, const am_encoding *, int partner, am_dev x, am_dev perm, am_dev lam, int width,
+                      int first, am_dev rows);
+size_t am_cpu_attend_saved(am_backend *, const am_pairing *, int n);
+size_t am_cpu_attend_scratch(am_backend *, const am_pairing *, int n);
+void am_cpu_attend(am_backend *, const am_pairing *, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
+                   am_dev health);
+void am_cpu_attend_back(am_backend *, const am_pairing *, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
+                        am_dev dquery, am_dev dkey, am_dev dvalue);
+
 /* pairing.c, pairing_back.c */
 size_t am_cpu_pairing_saved(am_backend *, const am_pairing *, int n);
 size_t am_cpu_pairing_scratch(am_backend *, const am_pairing *, int n);

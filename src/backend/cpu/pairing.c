@@ -51,6 +51,19 @@ static void project(const am_pairing *p, const float *z, const am_pairing_weight
     for (int i = 0; i < pixels; i++) value[i] += w->value_bias.p[0];
 }
 
+void am_paired_normalise(const am_pairing *p, float *side, float *length)
+{
+    const int pixels = p->h * p->w;
+    for (int d = 0; d < p->depth; d++, side += pixels) {
+        float mean = 0, square = 0;
+        for (int i = 0; i < pixels; i++) mean += side[i];
+        mean /= (float)pixels;
+        for (int i = 0; i < pixels; i++) square += (side[i] - mean) * (side[i] - mean);
+        length[d] = 1 / sqrtf(square / (float)pixels + AM_PAIRING_EPS);
+        for (int i = 0; i < pixels; i++) side[i] = (side[i] - mean) * length[d];
+    }
+}
+
 /* One side: the shared projection plus `weight` in lambda's channel, normalised where asked. */
 static void side(const am_pairing *p, const float *shared, float weight,
                  const am_pairing_weights *w, float *to, float *length)
@@ -60,15 +73,7 @@ static void side(const am_pairing *p, const float *shared, float weight,
         const float add = p->lambda_concat ? weight * w->query.p[d * row + p->c] : 0;
         for (int i = 0; i < pixels; i++) to[d * pixels + i] = shared[d * pixels + i] + add;
     }
-    if (!p->normalise) return;
-    for (int d = 0; d < p->depth; d++, to += pixels) {
-        float mean = 0, square = 0;
-        for (int i = 0; i < pixels; i++) mean += to[i];
-        mean /= (float)pixels;
-        for (int i = 0; i < pixels; i++) square += (to[i] - mean) * (to[i] - mean);
-        length[d] = 1 / sqrtf(square / (float)pixels + AM_PAIRING_EPS);
-        for (int i = 0; i < pixels; i++) to[i] = (to[i] - mean) * length[d];
-    }
+    if (p->normalise) am_paired_normalise(p, to, length);
 }
 
 /* Softmax of one row of scores in place; returns its entropy. */
@@ -85,22 +90,14 @@ static double attend(int n, float scale, float *row)
     return entropy;
 }
 
-static void pair(const am_pairing *p, const am_paired *s, int i, int j, float lambda,
-                 const am_pairing_weights *w, float *mask)
+void am_paired_attend(const am_pairing *p, const am_paired *s, int i, float *mask)
 {
-    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth,
-                 at = (size_t)i * pixels;
-    const int n = (int)pixels, row = p->c + p->lambda_concat;
-    float *q = s->q + (size_t)i * deep, *k = s->k + (size_t)i * deep, *v = s->v + at;
-    side(p, s->shared + (size_t)i * deep, lambda, w, q, s->q_length + (size_t)i * (size_t)p->depth);
-    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, k, s->k_length + (size_t)i * (size_t)p->depth);
-    for (int x = 0; x < n; x++)
-        v[x] = s->shared_value[(size_t)j * pixels + (size_t)x]
-               + (p->lambda_concat ? (1 - lambda) * w->value.p[row - 1] : 0);
-
+    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth, at = (size_t)i * pixels;
+    const int n = (int)pixels;
+    const float *v = s->v + at;
     float *a = s->a + at * pixels, *logit = s->logit + at;
     double entropy = 0;
-    am_columns_product(n, n, p->depth, q, 1, pixels, k, pixels, a, pixels);
+    am_columns_product(n, n, p->depth, s->q + (size_t)i * deep, 1, pixels, s->k + (size_t)i * deep, pixels, a, pixels);
     for (int y = 0; y < n; y++, a += pixels) {
         entropy += attend(n, 1 / sqrtf((float)p->depth), a);
         logit[y] = (float)am_cpu_sum_product(pixels, a, v);
@@ -108,6 +105,18 @@ static void pair(const am_pairing *p, const am_paired *s, int i, int j, float la
     }
     s->entropy[i] = n > 1 ? (float)(entropy / n / log(n)) : 0;
     am_mask_up(p, logit, mask);
+}
+
+static void pair(const am_pairing *p, const am_paired *s, int i, int j, float lambda,
+                 const am_pairing_weights *w, float *mask)
+{
+    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth;
+    float *v = s->v + (size_t)i * pixels;
+    side(p, s->shared + (size_t)i * deep, lambda, w, s->q + (size_t)i * deep, s->q_length + (size_t)i * (size_t)p->depth);
+    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, s->k + (size_t)i * deep, s->k_length + (size_t)i * (size_t)p->depth);
+    for (size_t x = 0; x < pixels; x++)
+        v[x] = s->shared_value[(size_t)j * pixels + x] + (p->lambda_concat ? (1 - lambda) * w->value.p[p->c] : 0);
+    am_paired_attend(p, s, i, mask);
 }
 
 void am_cpu_pairing(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev perm, am_dev lam,

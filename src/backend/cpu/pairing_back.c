@@ -14,11 +14,7 @@
 #include "conv.h"
 #include <string.h>
 
-typedef struct back {
-    float *dq, *dk, *dv, *ds, *dl;
-} back; /* ds [P][P] and dl [P] for each thread */
-
-static size_t place(const am_backend *be, const am_pairing *p, int n, float *scratch, back *b)
+size_t am_paired_grads_place(const am_backend *be, const am_pairing *p, int n, float *scratch, am_paired_grads *b)
 {
     const size_t rows = (size_t)n * am_paired_pixels(p), deep = rows * (size_t)p->depth;
     const size_t threads = (size_t)be->threads, pixels = am_paired_pixels(p);
@@ -34,8 +30,8 @@ static size_t place(const am_backend *be, const am_pairing *p, int n, float *scr
 
 size_t am_cpu_pairing_scratch(am_backend *be, const am_pairing *p, int n)
 {
-    back unused;
-    return place(be, p, n, NULL, &unused);
+    am_paired_grads unused;
+    return am_paired_grads_place(be, p, n, NULL, &unused);
 }
 
 static void lengths_back(const am_pairing *p, const float *q, const float *length, float *dq)
@@ -53,7 +49,7 @@ static void lengths_back(const am_pairing *p, const float *q, const float *lengt
     }
 }
 
-static void pair_back(const am_pairing *p, const am_paired *s, const back *b, int i,
+static void pair_back(const am_pairing *p, const am_paired *s, const am_paired_grads *b, int i,
                       const float *mask, const float *dmask, float *ds, float *dl)
 {
     const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth,
@@ -86,6 +82,18 @@ static void pair_back(const am_pairing *p, const am_paired *s, const back *b, in
     if (!p->normalise) return;
     lengths_back(p, q, s->q_length + (size_t)i * (size_t)p->depth, dq);
     lengths_back(p, k, s->k_length + (size_t)i * (size_t)p->depth, dk);
+}
+
+void am_paired_back(const am_backend *be, const am_pairing *p, const am_paired *s, const am_paired_grads *b, int n, const float *mask,
+                    const float *dmask)
+{
+    const size_t pixels = am_paired_pixels(p), plane = pixels * (size_t)p->scale * (size_t)p->scale;
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int i = 0; i < n; i++) {
+        const size_t thread = (size_t)am_cpu_thread();
+        pair_back(p, s, b, i, mask + (size_t)i * plane, dmask + (size_t)i * plane, b->ds + thread * pixels * pixels,
+                  b->dl + thread * pixels);
+    }
 }
 
 /* Rows first <= row < last of dW over the whole batch, or of du, whose one row hangs on v alone. */
@@ -133,18 +141,12 @@ void am_cpu_pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, a
 {
     (void)w;
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pairing_back", n, perm)) return;
-    const size_t pixels = am_paired_pixels(p), plane = pixels * (size_t)p->scale * (size_t)p->scale;
     const size_t width = (size_t)(p->c + p->lambda_concat);
     am_paired s;
-    back b;
+    am_paired_grads b;
     am_paired_place(p, n, saved.p, &s);
-    place(be, p, n, scratch.p, &b);
-#pragma omp parallel for num_threads(be->threads) schedule(static)
-    for (int i = 0; i < n; i++) {
-        const size_t thread = (size_t)am_cpu_thread();
-        pair_back(p, &s, &b, i, mask.p + (size_t)i * plane, dmask.p + (size_t)i * plane,
-                  b.ds + thread * pixels * pixels, b.dl + thread * pixels);
-    }
+    am_paired_grads_place(be, p, n, scratch.p, &b);
+    am_paired_back(be, p, &s, &b, n, mask.p, dmask.p);
     const pairs t = {
         p, n, z.p, am_cpu_sample((am_shape){n, p->c, p->h, p->w}), am_cpu_ints(perm), lam.p};
     float *dw = begin(to->query, (size_t)p->depth * width),

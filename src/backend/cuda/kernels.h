@@ -121,6 +121,16 @@ void am_gpu_pairing(am_stream, const am_pairing *, am_view z, const int *perm, c
                     float *mask, float *entropy, am_trouble);
 void am_gpu_pairing_back(am_stream, const am_pairing *, am_view z, const int *perm, const float *lam, const float *saved,
                          const float *mask, const float *dmask, float *scratch, am_block_sums);
+/* the part of am_gpu_pairing that follows q, k and v, which lie in saved */
+void am_gpu_pairing_attend(am_stream, const am_pairing *, int n, float *saved, float *mask, float *entropy);
+
+/* attend.cu; saved and scratch as of pairing */
+void am_gpu_pair_rows(am_stream, const am_encoding *, int partner, am_view x, const int *perm, const float *lam, int width, int first,
+                      float *rows, am_trouble);
+void am_gpu_attend(am_stream, const am_pairing *, int n, const float *query, const float *key, const float *value, float *saved,
+                   float *mask, float *entropy);
+void am_gpu_attend_back(am_stream, const am_pairing *, int n, const float *saved, const float *mask, const float *dmask, float *scratch,
+                        float *dquery, float *dkey, float *dvalue);     /* pairing_back.cu */
 
 #ifdef __cplusplus
 }

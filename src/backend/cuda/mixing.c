@@ -105,6 +105,31 @@ static void pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, a
     END;
 }
 
+static void pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x, am_dev perm, am_dev lam, int width,
+                      int first, am_dev rows)
+{
+    BEGIN("pair_rows", s, e, partner, x, perm, lam, width, first, rows);
+    am_gpu_pair_rows(st->stream, e, partner, view(be, s, x), ints(perm), lam.p, width, first, rows.p,
+                     am_cuda_trouble(be, IN_PAIRING));
+    END;
+}
+
+static void attend(am_backend *be, const am_pairing *p, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
+                   am_dev health)
+{
+    BEGIN("attend", p, n, query, key, value, saved, mask, health);
+    am_gpu_attend(st->stream, p, n, query.p, key.p, value.p, saved.p, mask.p, am_at(health, AM_HEALTH_ENTROPY).p);
+    END;
+}
+
+static void attend_back(am_backend *be, const am_pairing *p, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
+                        am_dev dquery, am_dev dkey, am_dev dvalue)
+{
+    BEGIN("attend_back", p, n, saved, mask, dmask, scratch, dquery, dkey, dvalue);
+    am_gpu_attend_back(st->stream, p, n, saved.p, mask.p, dmask.p, scratch.p, dquery.p, dkey.p, dvalue.p);
+    END;
+}
+
 void am_cuda_fill_mixing(am_ops *t)
 {
     t->mask_fill = mask_fill, t->mask_box = mask_box, t->mask_margin = mask_margin;
@@ -112,4 +137,6 @@ void am_cuda_fill_mixing(am_ops *t)
     t->mask_loss = mask_loss, t->mask_health = mask_health;
     t->pairing_saved = pairing_saved, t->pairing_scratch = pairing_scratch;
     t->pairing = pairing, t->pairing_back = pairing_back;
+    t->attend_saved = pairing_saved, t->attend_scratch = pairing_scratch;
+    t->pair_rows = pair_rows, t->attend = attend, t->attend_back = attend_back;
 }

@@ -114,23 +114,20 @@ static __global__ void attend_kernel(am_pairing p, paired s)
     s.entropy[row] = pixels > 1 ? (float)(entropy / pixels / log((double)pixels)) : 0;
 }
 
-void am_gpu_pairing(am_stream st, const am_pairing *geometry, am_view z, const int *perm, const float *lam, am_block_weights w,
-                    float *saved, float *mask, float *entropy, am_trouble trouble)
+void am_gpu_pairing_attend(am_stream st, const am_pairing *geometry, int n, float *saved, float *mask, float *entropy)
 {
     am_pairing p = *geometry;
     const int pixels = p.h * p.w, mw = p.w * p.scale, mh = p.h * p.scale;
-    const unsigned rows = (unsigned)(z.n * pixels);
+    const unsigned rows = (unsigned)(n * pixels);
     paired s;
-    paired_place(&p, z.n, saved, &s);
-    BY_TYPE(z.half, project, st, &p, z, w, s);
-    sides(st, &p, z.n, perm, lam, w, s, trouble);
-    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(z.n * p.depth), 2), dim3(N), st, p, s);
-    product(st, z.n, pixels, pixels, p.depth, 1,
+    paired_place(&p, n, saved, &s);
+    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(n * p.depth), 2), dim3(N), st, p, s);
+    product(st, n, pixels, pixels, p.depth, 1,
             [=] __device__(int i, int y, int d) { return s.q[(size_t)(i * pixels + y) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int x, int d) { return s.k[(size_t)(i * pixels + x) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int, int y, int x, float sum) { s.a[(size_t)(i * pixels + y) * (size_t)pixels + (size_t)x] = sum; });
     AM_LAUNCH(attend_kernel, dim3(rows), dim3(N), st, p, s);
-    each(st, z.n, (size_t)mw * (size_t)mh, [=] __device__(int i, size_t at) {
+    each(st, n, (size_t)mw * (size_t)mh, [=] __device__(int i, size_t at) {
         const am_reach v = am_arith_reach((int)(at / (size_t)mw), p.scale, p.h, p.bilinear);
         const am_reach u = am_arith_reach((int)(at % (size_t)mw), p.scale, p.w, p.bilinear);
         const float *l = s.squeezed + (size_t)i * (size_t)pixels;
@@ -140,4 +137,14 @@ void am_gpu_pairing(am_stream st, const am_pairing *geometry, am_view z, const i
     });
     const am_sum to = {entropy, 1};
     if (entropy) am_gpu_mean(st, rows, 1, s.entropy, to);
+}
+
+void am_gpu_pairing(am_stream st, const am_pairing *geometry, am_view z, const int *perm, const float *lam, am_block_weights w,
+                    float *saved, float *mask, float *entropy, am_trouble trouble)
+{
+    paired s;
+    paired_place(geometry, z.n, saved, &s);
+    BY_TYPE(z.half, project, st, geometry, z, w, s);
+    sides(st, geometry, z.n, perm, lam, w, s, trouble);
+    am_gpu_pairing_attend(st, geometry, z.n, saved, mask, entropy);
 }

@@ -91,19 +91,15 @@ static void weights(am_stream st, const am_pairing *geometry, am_view z, const i
     });
 }
 
-void am_gpu_pairing_back(am_stream st, const am_pairing *geometry, am_view z, const int *perm, const float *lam, const float *saved,
-                         const float *mask, const float *dmask, float *scratch, am_block_sums to)
+/* dq, dk and dv, from the mask's gradient. */
+static void embeddings(am_stream st, const am_pairing *geometry, int n, paired s, back b, const float *mask, const float *dmask)
 {
     am_pairing p = *geometry;
     const int pixels = p.h * p.w, mw = p.w * p.scale, mh = p.h * p.scale;
     const float scale = 1 / sqrtf((float)p.depth);
-    paired s;
-    back b;
-    paired_place(&p, z.n, (float *)saved, &s);
-    back_place(&p, z.n, scratch, &b);
 
     /* A logit's pixels lie within one logit of it, both ways. */
-    each(st, z.n, (size_t)pixels, [=] __device__(int i, size_t at) {
+    each(st, n, (size_t)pixels, [=] __device__(int i, size_t at) {
         const int v = (int)(at / (size_t)p.w), u = (int)(at % (size_t)p.w), around = p.bilinear ? 1 : 0;
         const int y0 = v > around ? (v - around) * p.scale : 0, y1 = (v + 1 + around) * p.scale < mh ? (v + 1 + around) * p.scale : mh;
         const int x0 = u > around ? (u - around) * p.scale : 0, x1 = (u + 1 + around) * p.scale < mw ? (u + 1 + around) * p.scale : mw;
@@ -118,24 +114,45 @@ void am_gpu_pairing_back(am_stream st, const am_pairing *geometry, am_view z, co
         const float l = s.squeezed[(size_t)i * (size_t)pixels + at] / (p.bound > 0 ? p.bound : 1);
         b.dl[(size_t)i * (size_t)pixels + at] = p.bound > 0 ? sum * (1 - l * l) : sum;
     });
-    each(st, z.n * pixels, (size_t)pixels, [=] __device__(int row, size_t x) {
+    each(st, n * pixels, (size_t)pixels, [=] __device__(int row, size_t x) {
         const size_t at = (size_t)row * (size_t)pixels + x, key = (size_t)(row / pixels) * (size_t)pixels + x;
         b.ds[at] = scale * s.a[at] * b.dl[row] * (s.v[key] - s.logit[row]);
     });
-    each(st, z.n, (size_t)pixels, [=] __device__(int i, size_t x) {
+    each(st, n, (size_t)pixels, [=] __device__(int i, size_t x) {
         float sum = 0;
         for (int y = 0; y < pixels; y++)
             sum += s.a[((size_t)i * (size_t)pixels + (size_t)y) * (size_t)pixels + x] * b.dl[(size_t)i * (size_t)pixels + (size_t)y];
         b.dv[(size_t)i * (size_t)pixels + x] = sum;
     });
-    product(st, z.n, pixels, p.depth, pixels, 1,
+    product(st, n, pixels, p.depth, pixels, 1,
             [=] __device__(int i, int y, int x) { return b.ds[(size_t)(i * pixels + y) * (size_t)pixels + (size_t)x]; },
             [=] __device__(int i, int d, int x) { return s.k[(size_t)(i * pixels + x) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int, int y, int d, float sum) { b.dq[(size_t)(i * pixels + y) * (size_t)p.depth + (size_t)d] = sum; });
-    product(st, z.n, pixels, p.depth, pixels, 1,
+    product(st, n, pixels, p.depth, pixels, 1,
             [=] __device__(int i, int x, int y) { return b.ds[(size_t)(i * pixels + y) * (size_t)pixels + (size_t)x]; },
             [=] __device__(int i, int d, int y) { return s.q[(size_t)(i * pixels + y) * (size_t)p.depth + (size_t)d]; },
             [=] __device__(int i, int, int x, int d, float sum) { b.dk[(size_t)(i * pixels + x) * (size_t)p.depth + (size_t)d] = sum; });
-    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(z.n * p.depth), 2), dim3(N), st, p, s, b);
-    BY_TYPE(z.half, weights, st, &p, z, perm, lam, b, to);
+    if (p.normalise) AM_LAUNCH(standardise_kernel, dim3((unsigned)(n * p.depth), 2), dim3(N), st, p, s, b);
+}
+
+void am_gpu_pairing_back(am_stream st, const am_pairing *p, am_view z, const int *perm, const float *lam, const float *saved,
+                         const float *mask, const float *dmask, float *scratch, am_block_sums to)
+{
+    paired s;
+    back b;
+    paired_place(p, z.n, (float *)saved, &s);
+    back_place(p, z.n, scratch, &b);
+    embeddings(st, p, z.n, s, b, mask, dmask);
+    BY_TYPE(z.half, weights, st, p, z, perm, lam, b, to);
+}
+
+void am_gpu_attend_back(am_stream st, const am_pairing *p, int n, const float *saved, const float *mask, const float *dmask,
+                        float *scratch, float *dquery, float *dkey, float *dvalue)
+{
+    paired s;
+    back b;
+    paired_place(p, n, (float *)saved, &s);
+    back_place(p, n, scratch, &b);
+    b.dq = dquery, b.dk = dkey, b.dv = dvalue;
+    embeddings(st, p, n, s, b, mask, dmask);
 }

@@ -22,6 +22,11 @@ uint64_t am_see_pairing(uint64_t sum, const am_pairing *p)
     return am_see_float(sum, p->bound);
 }
 
+uint64_t am_see_encoding(uint64_t sum, const am_encoding *e)
+{
+    return am_see_float(am_see_float(am_see_int(am_see_int(sum, e->concat), e->residual), e->multiply), e->bend);
+}
+
 uint64_t am_see_weights(uint64_t sum, const am_pairing_weights *w)
 {
     return am_see_dev(am_see_dev(am_see_dev(am_see_dev(sum, w->query), w->query_bias), w->value), w->value_bias);

@@ -76,6 +76,7 @@ static inline uint64_t am_see_pool(uint64_t sum, am_pool p) { return am_see_int(
 uint64_t am_see_conv(uint64_t, const am_conv *);
 uint64_t am_see_post(uint64_t, const am_post *);
 uint64_t am_see_pairing(uint64_t, const am_pairing *);
+uint64_t am_see_encoding(uint64_t, const am_encoding *);
 uint64_t am_see_weights(uint64_t, const am_pairing_weights *);
 uint64_t am_see_grads(uint64_t, const am_pairing_grads *);
 
@@ -83,6 +84,7 @@ uint64_t am_see_grads(uint64_t, const am_pairing_grads *);
     sum = _Generic((x), int: am_see_int, unsigned: am_see_int, size_t: am_see_size, float: am_see_float, am_dev: am_see_dev,      \
                    am_grad: am_see_grad, am_shape: am_see_shape, am_pool: am_see_pool, const am_conv *: am_see_conv,             \
                    const am_post *: am_see_post, const am_pairing *: am_see_pairing,               \
+                   const am_encoding *: am_see_encoding,                                           \
                    const am_pairing_weights *: am_see_weights, const am_pairing_grads *: am_see_grads)(sum, x);
 #define SEE_2(x, ...) SEE_1(x) SEE_1(__VA_ARGS__)
 #define SEE_3(x, ...) SEE_1(x) SEE_2(__VA_ARGS__)

@@ -9,13 +9,31 @@ static size_t conv_prepared(am_backend *be, const am_conv *k)
 {
     (void)be;
     const conv_plan *p = conv_plan_of(k);
+    if (p->late) return 0;
     return p->winograd ? 2 * winograd_points(p) : gather_weights_forward(p) + gather_weights_back(p);
 }
 
 static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prepared)
 {
-    if (conv_plan_of(k)->winograd) winograd_prepare_go(am_simd_team(be), k, w.p, prepared.p);
-    else gather_prepare_go(am_simd_team(be), k, w.p, prepared.p);
+    const conv_plan *p = conv_plan_of(k);
+    if (p->late) return;
+    if (!p->winograd) {
+        gather_prepare_go(am_simd_team(be), k, w.p, prepared.p);
+        return;
+    }
+    winograd_prepare_go(am_simd_team(be), k, w.p, 0, prepared.p);
+    winograd_prepare_go(am_simd_team(be), k, w.p, 1, prepared.p + winograd_points(p));
+}
+
+/* The transformed weights of one direction: what was prepared, or made now at *room, which then begins behind them. */
+static const float *conv_points(am_backend *be, const am_conv *k, int turned, am_dev w, am_dev prepared, float **room)
+{
+    const conv_plan *p = conv_plan_of(k);
+    if (!p->late) return prepared.p + (turned ? winograd_points(p) : 0);
+    float *points = *room;
+    winograd_prepare_go(am_simd_team(be), k, w.p, turned, points);
+    *room += winograd_points(p);
+    return points;
 }
 
 /* What both roads keep at the start of the scratch. */
@@ -30,12 +48,14 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
     int threads = be->threads;
     size_t most = 0;
 #define AT_LEAST(floats) do { size_t f_ = (floats); if (f_ > most) most = f_; } while (0)
-    if (conv_plan_of(k)->winograd) {
+    const conv_plan *p = conv_plan_of(k);
+    if (p->winograd) {
+        size_t points = p->late ? winograd_points(p) : 0;
         winograd g = winograd_make(k, n, 1, 0);
-        AT_LEAST(winograd_room(&g, threads));
+        AT_LEAST(points + winograd_room(&g, threads));
         if (back) {
             g = winograd_make(k, n, 1, 1);
-            AT_LEAST(winograd_room(&g, threads));
+            AT_LEAST(points + winograd_room(&g, threads));
             winograd_grad s = winograd_grad_make(k, n);
             AT_LEAST(winograd_grad_room(&s, threads));
         }
@@ -56,7 +76,6 @@ static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am
                  const am_post *post, am_dev y)
 {
     if (am_cpu_stopped(be)) return;
-    (void)w;
     am_shape out = conv_out(k, n);
     int padded = am_simd_channels(k->filters), groups = 1;
     size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
@@ -75,7 +94,8 @@ static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am
         winograd g = winograd_make(k, n, groups, 0);
         elem *zeros = (elem *)(void *)(scratch.p + 2 * widest);
         memset(zeros, 0, SPAN * (size_t)g.x_pixel * sizeof *zeros);
-        g.x = elems(x), g.y = elems(y), g.zeros = zeros, g.points = prepared.p, g.finish = e, g.room = room;
+        g.points = conv_points(be, k, 0, w, prepared, &room);
+        g.x = elems(x), g.y = elems(y), g.zeros = zeros, g.finish = e, g.room = room;
         winograd_go(am_simd_team(be), &g);
         if (e.sums) norm_sums_are_left(post->stats, g.runs);
     } else {
@@ -91,7 +111,6 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
                       am_dev scratch, am_grad dx, am_grad dw)
 {
     if (am_cpu_stopped(be)) return;
-    (void)w;
     const conv_plan *p = conv_plan_of(k);
     am_team *team = am_simd_team(be);
     size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
@@ -101,8 +120,9 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
     finish e = {.residual = dx.beta == 0 ? NULL : elems(dx.d), .keep = dx.beta, .act = AM_LINEAR};
     if (am_is(dx.d) && p->winograd) {
         winograd g = winograd_make(k, n, 1, 1);
-        g.x = elems(dy), g.y = elems(dx.d), g.zeros = zeros, g.finish = e, g.room = room;
-        g.points = prepared.p + winograd_points(p);
+        float *rest = room;
+        g.points = conv_points(be, k, 1, w, prepared, &rest);
+        g.x = elems(dy), g.y = elems(dx.d), g.zeros = zeros, g.finish = e, g.room = rest;
         winograd_go(team, &g);
     } else if (am_is(dx.d)) {
         const float *weights = prepared.p + gather_weights_forward(p);

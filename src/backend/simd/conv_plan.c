@@ -14,7 +14,10 @@ typedef struct conv_plan {
     int c, f;                   /* channels of a block, with padding: in, out */
     int taps;                   /* size * size */
     int winograd;               /* stride 1, 3x3, maps that fill the tiles well enough */
+    int late;                   /* winograd: too wide to keep the transformed weights */
 } conv_plan;
+
+enum { LATE = 128 * 128 };
 
 static const conv_plan *conv_plan_of(const am_conv *k) { return k->plan; }
 
@@ -48,6 +51,7 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     p->f = p->blocks > 1 ? merge * f : am_simd_channels(k->filters);
     p->taps = k->size * k->size;
     p->winograd = suits_winograd(k, p);
+    p->late = p->winograd && p->c * p->f > LATE;
     k->plan = p;
     return AM_OK;
 }

@@ -27,6 +27,7 @@
 #include "dense.c"
 #include "pairing.c"
 #include "pairing_back.c"
+#include "pair_rows.c"
 
 void KERNELS_ENTRY(am_ops *o)
 {
@@ -71,4 +72,5 @@ void KERNELS_ENTRY(am_ops *o)
     o->pairing_scratch = pairing_scratch;
     o->pairing = pairing;
     o->pairing_back = pairing_back;
+    o->pair_rows = pair_rows;
 }

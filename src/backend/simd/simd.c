@@ -55,7 +55,8 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
     am_precision precision = o ? o->precision : AM_FP32;
     if (precision != AM_FP32 && precision != AM_BF16 && precision != AM_FAST)
         return am_fail(err, AM_EINPUT, AM_NOPLACE, "the simd backend computes in precision fp32, bf16 or fast");
-    if (precision == AM_FAST) precision = AM_BF16;          /* its products are those of bf16 */
+    const char *computes = precision == AM_FP32 ? "fp32" : precision == AM_BF16 ? "bf16" : "fast, computed as bf16";
+    if (precision == AM_FAST) precision = AM_BF16;          /* no instruction set here has products of its own for it */
     am_simd_state *st = calloc(1, sizeof *st);
     if (!st) return am_fail(err, AM_ENOMEM, AM_NOPLACE, "no memory for the simd backend");
     am_cpu_start(be, &st->cpu, o);
@@ -74,7 +75,7 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
     be->fuses = 1;
     be->state = st;
     snprintf(be->about, sizeof be->about, "simd: %s, %d thread%s, %s", chosen.name, be->threads,
-             be->threads == 1 ? "" : "s", precision == AM_FP32 ? "fp32" : "bf16");
+             be->threads == 1 ? "" : "s", computes);
     st->small = *be;
     st->small.threads = 1;
     return AM_OK;

@@ -32,8 +32,10 @@ typedef int32_t vec_int __attribute__((vector_size(4 * W)));
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define ROLLED _Pragma("clang loop unroll(disable)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define ROLLED _Pragma("GCC unroll 1")
 #endif
 
 INLINE vec all(float x) { return x - (vec){0}; }

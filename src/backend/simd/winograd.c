@@ -84,86 +84,75 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 
 /* ---- the way in ---- */
 
-/* W channels of the tile whose rows of pixels start at row[i]; columns outside from .. to-1 are zero. */
-INLINE void lift_vector(const elem *const row[SPAN], int pixel, int c, const int from, const int to, float *v,
-                        size_t v_point)
-{
-    vec t[SPAN][SPAN];
-    UNROLL for (int j = 0; j < SPAN; j++) {
-        vec d[SPAN];
-        if (j < from || j >= to) {
-            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = all(0);
-            continue;
-        }
-        UNROLL for (int i = 0; i < SPAN; i++) d[i] = load_elems(row[i] + j * pixel + c);
-        to_points(d);
-        UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = d[i];
-    }
-    UNROLL for (int i = 0; i < SPAN; i++) {
-        to_points(t[i]);
-        UNROLL for (int j = 0; j < SPAN; j++) store(v + (size_t)(i * SPAN + j) * v_point + c, t[i][j]);
-    }
-}
-
-INLINE void lift_tile(const elem *const row[SPAN], int pixel, const int from, const int to, float *v, size_t v_point)
-{
-    for (int c = 0; c < pixel; c += W) lift_vector(row, pixel, c, from, to, v, v_point);
-}
-
-/* V of one tile of one sample; v points at the tile's channels of the first point. */
+/* V of one tile of one sample; v points at the tile's channels of the first point.  What lies outside the map is zero.
+ * Both passes stay loops: 36 values do not fit into the registers, nor do 36 addresses. */
 static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v)
 {
     const elem *row[SPAN];
-    int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad;
+    const size_t v_point = g->v_point;
+    const int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad, from = -x0, to = g->w - x0, pixel = g->x_pixel;
     for (int i = 0; i < SPAN; i++) {
         int y = y0 + i;
-        row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * g->x_pixel;
+        row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * pixel;
     }
-    int from = am_simd_max(-x0, 0), to = am_simd_min(g->w - x0, SPAN);
-    if (from == 0 && to == SPAN) lift_tile(row, g->x_pixel, 0, SPAN, v, g->v_point);
-    else if (from == 1 && to == SPAN) lift_tile(row, g->x_pixel, 1, SPAN, v, g->v_point);
-    else if (from == 0 && to == SPAN - 1) lift_tile(row, g->x_pixel, 0, SPAN - 1, v, g->v_point);
-    else lift_tile(row, g->x_pixel, from, to, v, g->v_point);
+    for (int c = 0; c < pixel; c += W) {
+        vec t[SPAN][SPAN];
+        float *point = v + c;
+        ROLLED for (int j = 0; j < SPAN; j++) {
+            vec d[SPAN];
+            if (j < from || j >= to) {
+                UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = all(0);
+                continue;
+            }
+            UNROLL for (int i = 0; i < SPAN; i++) d[i] = load_elems(row[i] + j * pixel + c);
+            to_points(d);
+            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = d[i];
+        }
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * v_point) {
+            vec d[SPAN];
+            UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
+            to_points(d);
+            UNROLL for (int j = 0; j < SPAN; j++) store(point + (size_t)j * v_point, d[j]);
+        }
+    }
 }
 
 /* ---- the way out ---- */
 
-INLINE void lower_vector(const float *m, size_t m_point, vec y[TILE][TILE])
-{
-    vec t[TILE][SPAN];
-    UNROLL for (int j = 0; j < SPAN; j++) {
-        vec d[SPAN];
-        UNROLL for (int i = 0; i < SPAN; i++) d[i] = load(m + (size_t)(i * SPAN + j) * m_point);
-        from_points(d);
-        UNROLL for (int i = 0; i < TILE; i++) t[i][j] = d[i];
-    }
-    UNROLL for (int i = 0; i < TILE; i++) {
-        from_points(t[i]);
-        UNROLL for (int j = 0; j < TILE; j++) y[i][j] = t[i][j];
-    }
-}
-
-/* rows x columns of the tile lie inside the map; constants where it is whole. */
-INLINE void lower_tile(const winograd *g, const float *m, size_t at, const int rows, const int columns,
-                       const int plain, float *sums)
+/* rows x columns of the tile lie inside the map; columns and plain are constants where this is called. */
+INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, const int columns, const int plain,
+                       float *sums)
 {
     const finish *e = &g->finish;
-    const size_t line = (size_t)g->ow * (size_t)g->y_pixel;
-    for (int c = 0; c < g->y_pixel; c += W) {
-        vec t[TILE][TILE], sum = all(0), square = all(0);
-        lower_vector(m + c, g->m_point, t);
-        UNROLL for (int i = 0; i < TILE; i++)
+    const size_t line = (size_t)g->ow * (size_t)g->y_pixel, m_point = g->m_point;
+    const int pixel = g->y_pixel;
+    elem *y = g->y;
+    for (int c = 0; c < pixel; c += W) {
+        vec t[TILE][SPAN], sum = all(0), square = all(0);
+        const float *point = m + c;
+        ROLLED for (int j = 0; j < SPAN; j++, point += m_point) {
+            vec d[SPAN];
+            UNROLL for (int i = 0; i < SPAN; i++) d[i] = load(point + (size_t)(i * SPAN) * m_point);
+            from_points(d);
+            UNROLL for (int i = 0; i < TILE; i++) t[i][j] = d[i];
+        }
+        size_t o = at + (size_t)c;
+        ROLLED for (int i = 0; i < rows; i++, o += line) {
+            vec d[SPAN];
+            UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
+            from_points(d);
             UNROLL for (int j = 0; j < TILE; j++) {
-                if (i >= rows || j >= columns) continue;
-                size_t o = at + (size_t)i * line + (size_t)(j * g->y_pixel + c);
-                vec v = plain ? t[i][j] : finish_vector(e, t[i][j], c, e->residual ? e->residual + o : NULL);
-                store_elems(g->y + o, v);
+                if (j >= columns) continue;
+                size_t here = o + (size_t)(j * pixel);
+                vec v = plain ? d[j] : finish_vector(e, d[j], c, e->residual ? e->residual + here : NULL);
+                store_elems(y + here, v);
                 sum += v;
                 square += v * v;
             }
+        }
         if (!sums) continue;
         store(sums + c, load(sums + c) + sum);
-        store(sums + g->y_pixel + c, load(sums + g->y_pixel + c) + square);
+        store(sums + pixel + c, load(sums + pixel + c) + square);
     }
 }
 
@@ -172,8 +161,8 @@ static void winograd_lower(const winograd *g, int sample, int ty, int tx, const 
     int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
     size_t at = (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
     int plain = finish_is_plain(&g->finish);
-    if (rows == TILE && columns == TILE && plain) lower_tile(g, m, at, TILE, TILE, 1, sums);
-    else if (rows == TILE && columns == TILE) lower_tile(g, m, at, TILE, TILE, 0, sums);
+    if (columns == TILE && plain) lower_tile(g, m, at, rows, TILE, 1, sums);
+    else if (columns == TILE) lower_tile(g, m, at, rows, TILE, 0, sums);
     else lower_tile(g, m, at, rows, columns, plain, sums);
 }
 

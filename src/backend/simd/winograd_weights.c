@@ -1,8 +1,10 @@
-/* winograd_weights.c: weights to points before the step, gradients of weights from points after it.
+/* winograd_weights.c: weights to points before the products, gradients of weights from points after them.
  *
- * U of a step is written once per change of the weights, in the panels that gemm reads: once for
- * the forward direction (rows of a panel: c, columns: f) and once, with the taps turned by half a
- * turn, for the gradient of the input (rows: f, columns: c).
+ * U lies in the panels that gemm reads: forward, a panel's rows are c and its columns f; for the
+ * gradient of the input, with the taps turned by half a turn, rows are f and columns c.  Narrow
+ * layers keep both, written once per change of the weights.  In wide ones U would be most of a
+ * step's memory, 8 times the weights for each net, and its making is little beside the products
+ * with a training batch: each trip makes it anew in its scratch (conv_plan.late).
  *
  * The gradient is the transposed formula, summed over all tiles:
  *
@@ -21,8 +23,11 @@ typedef struct winograd_prepare {
     const am_conv *conv;
     const conv_plan *plan;
     const float *w;
-    float *forward, *back;
+    float *to;
+    int turned;
 } winograd_prepare;
+
+enum { BAND = 128 / PANEL };    /* rows of U that are written together; divides every number of channels here */
 
 static size_t winograd_points(const conv_plan *p)
 {
@@ -53,35 +58,42 @@ INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u
     }
 }
 
-/* One row of every U[point]: an input channel, counted through the blocks, forward; then a filter, back. */
+/* A band of rows of every U[point], counted through the blocks, one panel at a time.  The band is put together on the
+ * stack: points lie a large power of two apart, and written number by number they would meet in a few cache sets. */
 static void winograd_prepare_item(const void *arg, int item, int worker)
 {
     const winograd_prepare *s = arg;
     const conv_plan *p = s->plan;
+    const int rows = s->turned ? p->f : p->c, columns = s->turned ? p->c : p->f;
+    const int block = item * BAND / rows, top = item * BAND % rows;
+    const size_t matrix = (size_t)rows * (size_t)columns, u_point = matrix * (size_t)p->blocks;
+    float band[POINTS][BAND * PANEL];
     (void)worker;
-    int turned = item >= p->blocks * p->c, row = turned ? item - p->blocks * p->c : item;
-    int rows = turned ? p->f : p->c, columns = turned ? p->c : p->f;
-    int block = row / rows;
-    size_t matrix = (size_t)rows * (size_t)columns, u_point = matrix * (size_t)p->blocks;
-    float *u = (turned ? s->back : s->forward) + (size_t)block * matrix;
-    for (int column = 0; column < columns; column += W) {
-        float tap[9][W];
-        for (int lane = 0; lane < W; lane++) {
-            int other = block * columns + column + lane;
-            const float *w = turned ? conv_taps(s->conv, p, s->w, row, other) : conv_taps(s->conv, p, s->w, other, row);
-            for (int t = 0; t < 9; t++) tap[t][lane] = w ? w[t] : 0;
-        }
-        float *to = u + packed_at(rows, columns, row % rows, column);
-        if (turned) points_of_taps(tap, 1, to, u_point);
-        else points_of_taps(tap, 0, to, u_point);
+    for (int first = 0; first < columns; first += PANEL) {
+        const int width = am_simd_min(PANEL, columns - first);
+        for (int r = 0; r < BAND; r++)
+            for (int column = 0; column < width; column += W) {
+                float tap[9][W];
+                for (int lane = 0; lane < W; lane++) {
+                    int row = block * rows + top + r, other = block * columns + first + column + lane;
+                    const float *w = s->turned ? conv_taps(s->conv, p, s->w, row, other) : conv_taps(s->conv, p, s->w, other, row);
+                    for (int t = 0; t < 9; t++) tap[t][lane] = w ? w[t] : 0;
+                }
+                float *to = band[0] + r * width + column;
+                if (s->turned) points_of_taps(tap, 1, to, BAND * PANEL);
+                else points_of_taps(tap, 0, to, BAND * PANEL);
+            }
+        float *u = s->to + (size_t)block * matrix + (size_t)first * (size_t)rows + (size_t)(top * width);
+        for (int point = 0; point < POINTS; point++, u += u_point) memcpy(u, band[point], (size_t)(BAND * width) * sizeof *u);
     }
 }
 
-static void winograd_prepare_go(am_team *team, const am_conv *k, const float *w, float *prepared)
+/* Points of the weights in one direction: forward, or turned for the gradient of the input. */
+static void winograd_prepare_go(am_team *team, const am_conv *k, const float *w, int turned, float *to)
 {
     const conv_plan *p = conv_plan_of(k);
-    winograd_prepare s = {k, p, w, prepared, prepared + winograd_points(p)};
-    am_team_run(team, p->blocks * (p->c + p->f), winograd_prepare_item, &s);
+    winograd_prepare s = {k, p, w, to, turned};
+    am_team_run(team, p->blocks * (turned ? p->f : p->c) / BAND, winograd_prepare_item, &s);
 }
 
 /* ---- the gradient ---- */
@@ -99,21 +111,24 @@ typedef struct winograd_grad {
     float *dw, beta;
 } winograd_grad;
 
-/* D of one tile; rows x columns of it lie inside the map. */
+/* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
 INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, const int columns, float *d, size_t d_point)
 {
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
-        UNROLL for (int j = 0; j < TILE; j++) {
+        float *point = d + c;
+        ROLLED for (int j = 0; j < TILE; j++) {
             vec m[SPAN];
             UNROLL for (int i = 0; i < TILE; i++)
                 m[i] = i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c) : all(0);
             from_points_adjoint(m);
             UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = m[i];
         }
-        UNROLL for (int i = 0; i < SPAN; i++) {
-            from_points_adjoint(t[i]);
-            UNROLL for (int j = 0; j < SPAN; j++) store(d + (size_t)(i * SPAN + j) * d_point + c, t[i][j]);
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point) {
+            vec m[SPAN];
+            UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
+            from_points_adjoint(m);
+            UNROLL for (int j = 0; j < SPAN; j++) store(point + (size_t)j * d_point, m[j]);
         }
     }
 }
