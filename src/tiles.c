@@ -26,12 +26,12 @@ static void write_wrapped(am_image *page, int x, int y, int room_w, int room_h, 
         char line[128] = "";
         size_t end = 0;
         for (size_t n = 1; n < sizeof line - 1 && text[n - 1]; n++) {
-            snprintf(line, n + 1, "%s", text);
+            snprintf(line, sizeof line, "%.*s", (int)n, text);
             if (am_text_width(line, 1) > room_w) break;
             if (!text[n] || text[n] == ' ') end = n;
         }
         if (!end) end = strlen(line) > 1 ? strlen(line) - 1 : 1;
-        snprintf(line, end + 1 < sizeof line ? end + 1 : sizeof line, "%s", text);
+        snprintf(line, sizeof line, "%.*s", (int)end, text);
         am_draw_text(page, x, y, 1, PALE, line);
         y += step;
         text += end;
