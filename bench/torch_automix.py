@@ -32,18 +32,19 @@ class Block(nn.Module):
         return F.relu(self.second(F.relu(self.first(x))) + self.side(x))
 
 
-class ResNet18(nn.Module):
-    """Returns the features of the third stage and the logits of the clean and of the mixed head."""
+class ResNet(nn.Module):
+    """Returns the features of the last stage but one and the logits of the clean and of the mixed head."""
 
-    def __init__(self, classes):
+    def __init__(self, classes, widths=(64, 128, 256, 512), blocks=2):
         super().__init__()
-        self.stem = conv_norm(3, 64, 3, 1)
-        stages, c_in = [], 64
-        for k, c_out in enumerate((64, 128, 256, 512)):
-            stages.append(nn.Sequential(Block(c_in, c_out, 2 if k else 1), Block(c_out, c_out, 1)))
+        self.stem = conv_norm(3, widths[0], 3, 1)
+        stages, c_in = [], widths[0]
+        for k, c_out in enumerate(widths):
+            more = [Block(c_out, c_out, 1) for _ in range(blocks - 1)]
+            stages.append(nn.Sequential(Block(c_in, c_out, 2 if k else 1), *more))
             c_in = c_out
-        self.early, self.last = nn.Sequential(*stages[:3]), stages[3]
-        self.clean, self.mixed = nn.Linear(512, classes), nn.Linear(512, classes)
+        self.early, self.last = nn.Sequential(*stages[:-1]), stages[-1]
+        self.clean, self.mixed = nn.Linear(c_in, classes), nn.Linear(c_in, classes)
 
     def features(self, x):
         return self.early(F.relu(self.stem(x)))
@@ -55,8 +56,9 @@ class ResNet18(nn.Module):
 class MixBlock(nn.Module):
     """lambda is one more channel; the mask is the weight of the partner's pixels."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, scale=4):
         super().__init__()
+        self.scale = scale
         self.query, self.value = nn.Conv2d(channels + 1, channels // 2, 1), nn.Conv2d(channels + 1, 1, 1)
 
     def forward(self, z, perm, lam):
@@ -65,7 +67,7 @@ class MixBlock(nn.Module):
         mine, other = torch.cat([z, lam * plane], 1), torch.cat([z[perm], (1 - lam) * plane], 1)
         q, k, v = (t.flatten(2).float() for t in (self.query(mine), self.query(other), self.value(other)))
         a = (q.transpose(1, 2) @ k / q.shape[1] ** 0.5).softmax(-1)
-        return torch.sigmoid(F.interpolate((v @ a.transpose(1, 2)).view(n, 1, h, w), scale_factor=4, mode="nearest"))
+        return torch.sigmoid(F.interpolate((v @ a.transpose(1, 2)).view(n, 1, h, w), scale_factor=self.scale, mode="nearest"))
 
 
 def cross_entropy(logits, labels):
@@ -73,24 +75,24 @@ def cross_entropy(logits, labels):
 
 
 class Trainer:
-    def __init__(self, options, device):
+    def __init__(self, options, device, net=ResNet, block=lambda: MixBlock(256), layout=torch.channels_last, images=50000):
         self.o, self.device = options, device
         torch.manual_seed(1)
-        nets = [ResNet18(options.classes), ResNet18(options.classes), MixBlock(256)]
-        self.student, self.teacher, self.block = (n.to(device, memory_format=torch.channels_last) for n in nets)
+        nets = [net(options.classes), net(options.classes), block()]
+        self.student, self.teacher, self.block = (n.to(device, memory_format=layout) for n in nets)
         self.teacher.load_state_dict(self.student.state_dict())
         for p in self.teacher.parameters():
             p.requires_grad_(False)
         learned = list(self.student.parameters()) + (list(self.block.parameters()) if options.step == "automix" else [])
         self.optimiser = torch.optim.SGD(learned, lr=torch.tensor(1e-4, device=device), momentum=0.9, weight_decay=1e-4, fused=True)
         self.follows = [list(n.parameters()) for n in (self.teacher, self.student)]
-        self.images = torch.randint(0, 256, (50000, 3, 32, 32), dtype=torch.uint8, device=device)
-        self.labels = torch.randint(0, options.classes, (50000,), device=device)
+        self.images = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, device=device)
+        self.labels = torch.randint(0, options.classes, (images,), device=device)
 
     def batch(self):
         """Reflected padding by 4, a random crop, a random flip, then normalisation."""
         n, d = self.o.batch, self.device
-        chosen = torch.randint(0, 50000, (n,), device=d)
+        chosen = torch.randint(0, len(self.images), (n,), device=d)
         padded = F.pad(self.images[chosen].float(), (4, 4, 4, 4), mode="reflect").permute(0, 2, 3, 1)
         corner, places = torch.randint(0, 9, (2, n, 1, 1), device=d), torch.arange(32, device=d)
         columns = torch.where(torch.rand(n, 1, 1, device=d) < 0.5, 31 - places, places)
@@ -124,7 +126,7 @@ class Trainer:
 
     def step(self):
         self.optimiser.zero_grad(set_to_none=False)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.o.precision == "bf16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.o.precision == "bf16"):
             loss = self.loss(*self.batch())
         loss.backward()
         self.optimiser.step()
