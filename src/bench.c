@@ -7,12 +7,13 @@
 
 enum { WARM = 2 };
 
-typedef struct course {                                 /* one method's steps */
-    am_mix *mix;                        /* NULL: what the cfg's [mix] sections share out */
+typedef struct course { /* one method's steps */
+    am_mix *mix; /* NULL: what the cfg's [mix] sections share out */
     const char *name;
     int teacher;
-    double *ms, cpu, least, host;       /* [steps]; processor time, sum and least; what the loader's threads do for a batch, by one of them */
-    char why[300];                      /* it cannot run here */
+    double *ms, cpu, least,
+        host; /* [steps]; processor time, sum and least; what the loader's threads do for a batch, by one of them */
+    char why[300]; /* it cannot run here */
 } course;
 
 static double clock_ms(clockid_t clock)
@@ -30,22 +31,27 @@ static int by_value(const void *a, const void *b)
 
 static am_status batch_open(am_host_batch *b, const am_trainer *t, unsigned char **extra, am_err *e)
 {
-    *b = (am_host_batch){.n = t->n, .pixel = malloc(am_count(am_batch_of(t->net.input, t->n))), .label = calloc((size_t)t->n, sizeof(int))};
+    *b = (am_host_batch){.n = t->n,
+                         .pixel = malloc(am_count(am_batch_of(t->net.input, t->n))),
+                         .label = calloc((size_t)t->n, sizeof(int))};
     *extra = calloc((size_t)t->n * t->extra_size + 16, 1);
     b->extra = *extra;
-    return b->pixel && b->label && *extra ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    return b->pixel && b->label && *extra ? AM_OK
+                                          : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
 static void batch_fill(am_host_batch *b, const am_trainer *t, int step)
 {
     am_rng r = am_rng_at(1, 0x62656e6368, (uint64_t)(step + WARM));
-    for (size_t k = 0; k < am_count(am_batch_of(t->net.input, t->n)); k++) b->pixel[k] = (unsigned char)am_rng_u32(&r);
+    for (size_t k = 0; k < am_count(am_batch_of(t->net.input, t->n)); k++)
+        b->pixel[k] = (unsigned char)am_rng_u32(&r);
     for (int k = 0; k < t->n; k++) b->label[k] = (int)am_rng_below(&r, (uint32_t)t->classes);
 }
 
 /* The host's share (draws, uploads, normalisation of the bytes) is part of the step; reading and
  * augmenting images and what methods prepare of them is not: in training the loader's threads do that. */
-static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step, am_err *e)
+static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step,
+                       am_err *e)
 {
     float report[AM_REPORT];
     double began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
@@ -53,10 +59,13 @@ static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char
         am_rng r = am_rng_at(1, 0x70726570, (uint64_t)i);
         unsigned char *to = extra + (size_t)i * t->extra_size;
         const unsigned char *pixel = b->pixel + (size_t)i * am_count(t->net.input);
-        if (!c->mix) am_prepare(t, pixel, &r, to);
-        else if (c->mix->extra) c->mix->type->prepare(c->mix, t, pixel, &r, to + c->mix->extra_at);
+        if (!c->mix)
+            am_prepare(t, pixel, &r, to);
+        else if (c->mix->extra)
+            c->mix->type->prepare(c->mix, t, pixel, &r, to + c->mix->extra_at);
     }
-    double prepared = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began, busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
+    double prepared = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began,
+           busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
     began = clock_ms(CLOCK_MONOTONIC);
     t->has_teacher = c->teacher;
     am_mix *m = c->mix ? c->mix : am_step_mix(t);
@@ -80,7 +89,7 @@ static am_status run_all(course *c, int courses, am_trainer *t, int steps, am_er
     am_host_batch b;
     unsigned char *extra;
     am_status s = batch_open(&b, t, &extra, e);
-    t->net.options.learning_rate = 1e-4;                    /* noise is not learned; the weights must stay finite */
+    t->net.options.learning_rate = 1e-4; /* noise is not learned; the weights must stay finite */
     t->steps = 1000000;
     for (int step = -WARM; !s && step < steps; step++, t->step++) {
         batch_fill(&b, t, step);
@@ -97,7 +106,7 @@ static am_status run_all(course *c, int courses, am_trainer *t, int steps, am_er
 static am_status add_methods(course *c, int *courses, am_trainer *t, const am_cfg *cfg, am_err *e)
 {
     int teacher = t->has_teacher;
-    *courses = t->mixes = 0;            /* the cfg's own come with the rest */
+    *courses = t->mixes = 0; /* the cfg's own come with the rest */
     for (const am_method *const *m = am_methods(); *m; m++) {
         course *at = &c[(*courses)++];
         am_err why = {0};
@@ -116,13 +125,22 @@ static am_status add_methods(course *c, int *courses, am_trainer *t, const am_cf
     return AM_OK;
 }
 
-static void tell_all(course *c, int courses, const am_backend *be, const am_trainer *t, int steps, void (*tell)(void *, const am_bench_news *), void *user)
+static void tell_all(course *c, int courses, const am_backend *be, const am_trainer *t, int steps,
+                     void (*tell)(void *, const am_bench_news *), void *user)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
     double plain = 0, plain_cpu = 0;
     for (int i = 0; i < courses; i++) {
-        am_bench_news n = {.mix = c[i].name, .why = c[i].why[0] ? c[i].why : NULL, .precision = words[be->precision], .threads = be->threads,
-                           .batch = t->net.options.batch, .steps = steps, .cpu_ms_min = c[i].least, .cpu_ms_mean = c[i].cpu / steps, .host_ms = c[i].host, .peak_bytes = be->peak};
+        am_bench_news n = {.mix = c[i].name,
+                           .why = c[i].why[0] ? c[i].why : NULL,
+                           .precision = words[be->precision],
+                           .threads = be->threads,
+                           .batch = t->net.options.batch,
+                           .steps = steps,
+                           .cpu_ms_min = c[i].least,
+                           .cpu_ms_mean = c[i].cpu / steps,
+                           .host_ms = c[i].host,
+                           .peak_bytes = be->peak};
         snprintf(n.backend, sizeof n.backend, "%s", be->name);
         snprintf(n.about, sizeof n.about, "%s", be->about);
         if (!n.why) {
@@ -140,7 +158,8 @@ static void tell_all(course *c, int courses, const am_backend *be, const am_trai
     }
 }
 
-am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const am_bench_news *), void *user, am_err *e)
+am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const am_bench_news *),
+                   void *user, am_err *e)
 {
     am_arena mem = {0};
     am_cfg c;
@@ -149,8 +168,10 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
     int all = run->mix && !strcmp(run->mix, "all"), courses = 1;
     course *course_of = calloc(AM_MAX_MIXES, sizeof *course_of);
     double *ms = calloc((size_t)steps * AM_MAX_MIXES, sizeof *ms);
-    am_trainer_options o = {.learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed};
-    am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    am_trainer_options o = {
+        .learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed};
+    am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
+                                       : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s) s = am_open_backend(&be, run, &c, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;

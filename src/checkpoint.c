@@ -34,7 +34,8 @@ static const char *tensor_name(am_arena *a, int kind, const am_layer *l, const a
     return am_print(a, "%s.%d.%s", kinds[kind], l->index - 1, p->name);
 }
 
-am_status am_weights_save(am_trainer *t, const char *path, int what, const am_progress *progress, am_err *e)
+am_status am_weights_save(am_trainer *t, const char *path, int what, const am_progress *progress,
+                          am_err *e)
 {
     am_arena a = {0};
     int most = 4, count = 0;
@@ -48,7 +49,9 @@ am_status am_weights_save(am_trainer *t, const char *path, int what, const am_pr
                 const am_param *p = &t->net.layer[i].param[k];
                 if (!has(t, kind, &t->net.layer[i], p)) continue;
                 am_tensor *to = &list[count++];
-                *to = (am_tensor){.name = tensor_name(&a, kind, &t->net.layer[i], p), .type = AM_F32, .dims = p->dims,
+                *to = (am_tensor){.name = tensor_name(&a, kind, &t->net.layer[i], p),
+                                  .type = AM_F32,
+                                  .dims = p->dims,
                                   .data = am_new(&a, p->count * sizeof(float))};
                 for (int d = 0; d < p->dims; d++) to->dim[d] = p->dim[d];
                 if (!to->name || !to->data) goto out;
@@ -65,8 +68,10 @@ am_status am_weights_save(am_trainer *t, const char *path, int what, const am_pr
         real[0] = progress->average_loss;
         real[1] = progress->best;
         memcpy(real + 2, progress->sums, sizeof progress->sums);
-        list[count++] = (am_tensor){.name = "run.counters", .type = AM_I64, .dims = 1, .dim = {3}, .data = whole};
-        list[count++] = (am_tensor){.name = "run.sums", .type = AM_F64, .dims = 1, .dim = {18}, .data = real};
+        list[count++] = (am_tensor){
+            .name = "run.counters", .type = AM_I64, .dims = 1, .dim = {3}, .data = whole};
+        list[count++] =
+            (am_tensor){.name = "run.sums", .type = AM_F64, .dims = 1, .dim = {18}, .data = real};
     }
     s = am_weights_write(path, t->cfg_text, list, count, e);
 out:
@@ -75,7 +80,8 @@ out:
 }
 
 /* Check every tensor before any is used, so that nothing is ever half-loaded. */
-static am_status check(const am_trainer *t, const am_tensors *f, int kind, const char *path, am_err *e)
+static am_status check(const am_trainer *t, const am_tensors *f, int kind, const char *path,
+                       am_err *e)
 {
     for (int i = 1; i < t->net.layers; i++)
         for (int k = 0; k < t->net.layer[i].params; k++) {
@@ -86,13 +92,19 @@ static am_status check(const am_trainer *t, const am_tensors *f, int kind, const
             snprintf(name, sizeof name, "%s.%d.%s", kinds[kind], l->index - 1, p->name);
             const am_tensor *x = am_tensor_find(f, name);
             if (!x)
-                return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "has no tensor %s, which layer %d ([%s], %s:%d) needs: these are weights of another network",
-                               name, l->index - 1, l->type->name, l->loc.file ? l->loc.file : "cfg", l->loc.line);
+                return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                               "has no tensor %s, which layer %d ([%s], %s:%d) needs: these are "
+                               "weights of another network",
+                               name, l->index - 1, l->type->name, l->loc.file ? l->loc.file : "cfg",
+                               l->loc.line);
             int same = x->type == AM_F32 && x->dims == p->dims;
             for (int d = 0; same && d < p->dims; d++) same = x->dim[d] == p->dim[d];
             if (!same)
-                return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "%s has %zu numbers in another shape than layer %d ([%s], %s:%d) needs (%zu): these are weights of another network",
-                               name, am_tensor_count(x), l->index - 1, l->type->name, l->loc.file ? l->loc.file : "cfg", l->loc.line, p->count);
+                return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                               "%s has %zu numbers in another shape than layer %d ([%s], %s:%d) "
+                               "needs (%zu): these are weights of another network",
+                               name, am_tensor_count(x), l->index - 1, l->type->name,
+                               l->loc.file ? l->loc.file : "cfg", l->loc.line, p->count);
         }
     return AM_OK;
 }
@@ -104,8 +116,10 @@ static void use(am_trainer *t, const am_tensors *f, int kind)
             const am_param *p = &t->net.layer[i].param[k];
             char name[80];
             if (!has(t, kind, &t->net.layer[i], p)) continue;
-            snprintf(name, sizeof name, "%s.%d.%s", kinds[kind], t->net.layer[i].index - 1, p->name);
-            t->be->ops->upload(t->be, p->count, am_tensor_find(f, name)->data, place_of(t, kind, p));
+            snprintf(name, sizeof name, "%s.%d.%s", kinds[kind], t->net.layer[i].index - 1,
+                     p->name);
+            t->be->ops->upload(t->be, p->count, am_tensor_find(f, name)->data,
+                               place_of(t, kind, p));
         }
 }
 
@@ -116,27 +130,41 @@ static int holds(const am_tensors *f, const char *prefix)
     return 0;
 }
 
-am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path, am_progress *progress, am_err *e)
+am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
+                          am_progress *progress, am_err *e)
 {
-    int velocity = progress && am_is(t->student.velocity), teacher = t->has_teacher && holds(f, "teacher.");
+    int velocity = progress && am_is(t->student.velocity),
+        teacher = t->has_teacher && holds(f, "teacher.");
     if (progress && t->has_teacher && !teacher)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "has no teacher, and the cfg has a [momentum_teacher]: this run cannot be resumed; start it from these weights instead of with -resume");
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "has no teacher, and the cfg has a [momentum_teacher]: this run cannot be "
+                       "resumed; start it from these weights instead of with -resume");
     AM_TRY(check(t, f, 0, path, e));
     if (teacher) AM_TRY(check(t, f, 1, path, e));
-    const am_tensor *counters = am_tensor_find(f, "run.counters"), *sums = am_tensor_find(f, "run.sums");
+    const am_tensor *counters = am_tensor_find(f, "run.counters"),
+                    *sums = am_tensor_find(f, "run.sums");
     if (progress) {
-        if (!counters || !sums || counters->type != AM_I64 || sums->type != AM_F64 || am_tensor_count(counters) != 3 || am_tensor_count(sums) != 18)
-            return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "holds weights but not the state of a run, so it cannot be resumed; give it as WEIGHTS instead");
+        if (!counters || !sums || counters->type != AM_I64 || sums->type != AM_F64 ||
+            am_tensor_count(counters) != 3 || am_tensor_count(sums) != 18)
+            return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                           "holds weights but not the state of a run, so it cannot be resumed; "
+                           "give it as WEIGHTS instead");
         if (velocity) AM_TRY(check(t, f, 2, path, e));
         const int64_t *whole = counters->data;
         const double *real = sums->data;
-        *progress = (am_progress){.step = (long)whole[0], .epoch = (long)whole[1], .seed = (uint64_t)whole[2], .average_loss = real[0], .best = real[1]};
+        *progress = (am_progress){.step = (long)whole[0],
+                                  .epoch = (long)whole[1],
+                                  .seed = (uint64_t)whole[2],
+                                  .average_loss = real[0],
+                                  .best = real[1]};
         memcpy(progress->sums, real + 2, sizeof progress->sums);
     }
     use(t, f, 0);
     if (velocity) use(t, f, 2);
-    if (teacher) use(t, f, 1);
-    else if (t->has_teacher) am_weights_copy(&t->net, &t->student, &t->teacher);
+    if (teacher)
+        use(t, f, 1);
+    else if (t->has_teacher)
+        am_weights_copy(&t->net, &t->student, &t->teacher);
     am_weights_prepare(&t->net, &t->student);
     if (t->has_teacher) am_weights_prepare(&t->net, &t->teacher);
     return t->be->ops->sync(t->be, e);

@@ -17,7 +17,7 @@
 
 enum { HALVES = 3, MOST = AM_COMIX_PART + HALVES };
 
-typedef struct mixture {                                /* one Potts cut */
+typedef struct mixture { /* one Potts cut */
     int n, labels, cells, halves, parent[HALVES][2];
     double unary[AM_COMIX_CELLS * MOST], distance[MOST * MOST];
     double edge[AM_COMIX_CELLS];
@@ -39,8 +39,11 @@ double am_comix_objective(const am_comix *o, int n, const double *cost, const fl
         const float *z = share + (size_t)i * (size_t)(cells * n);
         for (int cell = 0; cell < cells; cell++)
             for (int k = 0; k < n; k++) {
-                double v = (double)z[cell * n + k], right = cell % g + 1 < g ? v - (double)z[(cell + 1) * n + k] : 0, down = cell + g < cells ? v - (double)z[(cell + g) * n + k] : 0;
-                f += cost[k * cells + cell] * v + o->beta / cells / 2 * (right * right + down * down);
+                double v = (double)z[cell * n + k],
+                       right = cell % g + 1 < g ? v - (double)z[(cell + 1) * n + k] : 0,
+                       down = cell + g < cells ? v - (double)z[(cell + g) * n + k] : 0;
+                f += cost[k * cells + cell] * v +
+                     o->beta / cells / 2 * (right * right + down * down);
             }
         double count[AM_COMIX_PART];
         count_cells(n, cells, z, count);
@@ -88,7 +91,8 @@ static void cut(const am_comix *o, mixture *m, const double *cost, const double 
     for (int cell = 0; cell < m->cells; cell++) {
         double *unary = m->unary + cell * m->labels;
         for (int k = 0; k < m->n; k++) unary[k] = cost[k * m->cells + cell] + more[k];
-        for (int h = 0; h < m->halves; h++) unary[m->n + h] = (unary[m->parent[h][0]] + unary[m->parent[h][1]]) / 2 - 5e-4;
+        for (int h = 0; h < m->halves; h++)
+            unary[m->n + h] = (unary[m->parent[h][0]] + unary[m->parent[h][1]]) / 2 - 5e-4;
         m->edge[cell] = o->beta / m->cells;
     }
     am_cut c = {o->grid, o->grid, m->labels, m->unary, m->edge, m->edge, m->distance};
@@ -99,7 +103,8 @@ static void cut(const am_comix *o, mixture *m, const double *cost, const double 
             z[cell * m->n + label[cell]] = 1;
             continue;
         }
-        for (int side = 0; side < 2; side++) z[cell * m->n + m->parent[label[cell] - m->n][side]] = 0.5f;
+        for (int side = 0; side < 2; side++)
+            z[cell * m->n + m->parent[label[cell] - m->n][side]] = 0.5f;
     }
 }
 
@@ -122,19 +127,23 @@ static void drive_apart(int n, int cells, const float *share, double *add)
         }
 }
 
-static void fill_costs(const am_comix *o, int n, int cells, const double *salient, am_rng *r, double *cost)
+static void fill_costs(const am_comix *o, int n, int cells, const double *salient, am_rng *r,
+                       double *cost)
 {
     double a[AM_COMIX_PART], all = 0;
     for (int k = 0; k < n; k++) all += a[k] = am_rng_gamma(r, o->alpha);
     for (int k = 0; k < n; k++)
         for (int cell = 0; cell < cells; cell++)
-            cost[k * cells + cell] = -salient[k * cells + cell] - o->eta / cells * log((all > 0 ? a[k] / all : 1.0 / n) + 1e-8);
+            cost[k * cells + cell] = -salient[k * cells + cell] -
+                                     o->eta / cells * log((all > 0 ? a[k] / all : 1.0 / n) + 1e-8);
 }
 
-void am_comix_solve(const am_comix *o, int n, const double *salient, const double *near, am_rng *r, float *share, double *room)
+void am_comix_solve(const am_comix *o, int n, const double *salient, const double *near, am_rng *r,
+                    float *share, double *room)
 {
     int cells = o->grid * o->grid;
-    double *cost = room, *add = room + n * cells, p[AM_COMIX_PART] = {0}, count[AM_COMIX_PART], more[AM_COMIX_PART], before;
+    double *cost = room, *add = room + n * cells, p[AM_COMIX_PART] = {0}, count[AM_COMIX_PART],
+           more[AM_COMIX_PART], before;
     mixture m = {.n = n, .cells = cells};
     fill_costs(o, n, cells, salient, r, cost);
     memset(add, 0, (size_t)(n * n) * sizeof *add);

@@ -11,11 +11,12 @@
 #include <string.h>
 
 enum { RIGHT, DOWN, LEFT, UP, SIDES };
-#define LITTLE 1e-12                                    /* less is no capacity */
+#define LITTLE 1e-12 /* less is no capacity */
 
 typedef struct flow {
     int h, w, n;
-    double from_source[AM_CUT_SITES], to_sink[AM_CUT_SITES], side[AM_CUT_SITES][SIDES];     /* what is left */
+    double from_source[AM_CUT_SITES], to_sink[AM_CUT_SITES],
+        side[AM_CUT_SITES][SIDES]; /* what is left */
     unsigned char in[AM_CUT_SITES], next[AM_CUT_SITES];
     short level[AM_CUT_SITES];
 } flow;
@@ -30,12 +31,18 @@ static int neighbour(int h, int w, int i, int side)
     }
 }
 
-static int opposite(int side) { return (side + 2) % SIDES; }
+static int opposite(int side)
+{
+    return (side + 2) % SIDES;
+}
 
 static double weight(const am_cut *c, int i, int side)
 {
     int j = neighbour(c->h, c->w, i, side);
-    return side == RIGHT ? c->right[i] : side == DOWN ? c->down[i] : side == LEFT ? c->right[j] : c->down[j];
+    return side == RIGHT  ? c->right[i]
+           : side == DOWN ? c->down[i]
+           : side == LEFT ? c->right[j]
+                          : c->down[j];
 }
 
 double am_cut_energy(const am_cut *c, const int *label)
@@ -85,7 +92,8 @@ static double push(flow *f, int i, double most)
     }
     for (; f->next[i] < SIDES; f->next[i]++) {
         int side = f->next[i], j = neighbour(f->h, f->w, i, side);
-        if (j < 0 || !f->in[j] || f->level[j] != f->level[i] + 1 || f->side[i][side] <= LITTLE) continue;
+        if (j < 0 || !f->in[j] || f->level[j] != f->level[i] + 1 || f->side[i][side] <= LITTLE)
+            continue;
         double sent = push(f, j, most < f->side[i][side] ? most : f->side[i][side]);
         if (sent <= 0) continue;
         f->side[i][side] -= sent;
@@ -113,7 +121,7 @@ static void fill_flow(flow *f, const am_cut *c, const int *label, int a, int b)
                 take_b += weight(c, i, side) * c->distance[b * c->labels + label[j]];
             }
         }
-        double both = take_a < take_b ? take_a : take_b;    /* is paid anyway */
+        double both = take_a < take_b ? take_a : take_b; /* is paid anyway */
         f->to_sink[i] = take_a - both;
         f->from_source[i] = take_b - both;
     }
@@ -130,7 +138,7 @@ static void swap(const am_cut *c, int *label, int a, int b)
                 if (sent <= 0) break;
                 f.from_source[i] -= sent;
             }
-    for (int i = 0; i < f.n; i++)                           /* the last search reached the source's side */
+    for (int i = 0; i < f.n; i++) /* the last search reached the source's side */
         if (f.in[i]) label[i] = f.level[i] >= 0 ? a : b;
 }
 

@@ -6,19 +6,40 @@
 #include "picture.h"
 #include "session.h"
 
-static const struct { const char *name; size_t at; } fields[] = {
-#define ROW(f) {#f, offsetof(struct am_epoch_record, f)}
-    ROW(epoch), ROW(loss), ROW(clean), ROW(mixed), ROW(judge), ROW(mask), ROW(rate), ROW(follow), ROW(seconds),
-    ROW(share), ROW(drift), ROW(structure), ROW(saturated), ROW(entropy),
+static const struct {
+    const char *name;
+    size_t at;
+} fields[] = {
+#define ROW(f)                                                                                     \
+    {                                                                                              \
+#f, offsetof(struct am_epoch_record, f)                                                    \
+    }
+    ROW(epoch),  ROW(loss),    ROW(clean), ROW(mixed), ROW(judge),     ROW(mask),      ROW(rate),
+    ROW(follow), ROW(seconds), ROW(share), ROW(drift), ROW(structure), ROW(saturated), ROW(entropy),
 #undef ROW
 };
 /* What the log calls them. */
-static const char *const words[] = {"epoch", "loss", "loss_clean", "loss_mixed", "loss_judge", "loss_mask", "learning_rate", "teacher_momentum", "seconds",
-                                    "mask_share_error", "mask_share_minus_lambda", "mask_structure", "mask_saturated", "attention_entropy"};
+static const char *const words[] = {"epoch",
+                                    "loss",
+                                    "loss_clean",
+                                    "loss_mixed",
+                                    "loss_judge",
+                                    "loss_mask",
+                                    "learning_rate",
+                                    "teacher_momentum",
+                                    "seconds",
+                                    "mask_share_error",
+                                    "mask_share_minus_lambda",
+                                    "mask_structure",
+                                    "mask_saturated",
+                                    "attention_entropy"};
 enum { FIELDS = sizeof fields / sizeof *fields };
 static const char *const nets[] = {"student", "teacher"}, *const heads[] = {"one", "mix"};
 
-static double *field(struct am_epoch_record *r, int i) { return (double *)((char *)r + fields[i].at); }
+static double *field(struct am_epoch_record *r, int i)
+{
+    return (double *)((char *)r + fields[i].at);
+}
 
 static am_status push(am_history *h, const struct am_epoch_record *r, am_err *e)
 {
@@ -43,8 +64,11 @@ static int parse(const char *line, struct am_epoch_record *r)
     }
     for (int net = 0; net < 2; net++)
         for (int head = 0; head < 2; head++) {
-            const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, nets[net]), *h = cJSON_GetObjectItemCaseSensitive(n, heads[head]);
-            const cJSON *v[3] = {cJSON_GetObjectItemCaseSensitive(h, "top1"), cJSON_GetObjectItemCaseSensitive(h, "topk"), cJSON_GetObjectItemCaseSensitive(h, "loss")};
+            const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, nets[net]),
+                        *h = cJSON_GetObjectItemCaseSensitive(n, heads[head]);
+            const cJSON *v[3] = {cJSON_GetObjectItemCaseSensitive(h, "top1"),
+                                 cJSON_GetObjectItemCaseSensitive(h, "topk"),
+                                 cJSON_GetObjectItemCaseSensitive(h, "loss")};
             r->top1[net][head] = cJSON_IsNumber(v[0]) ? v[0]->valuedouble : NAN;
             r->topk[net][head] = cJSON_IsNumber(v[1]) ? v[1]->valuedouble : NAN;
             r->valid_loss[net][head] = cJSON_IsNumber(v[2]) ? v[2]->valuedouble : NAN;
@@ -62,7 +86,8 @@ am_status am_history_load(am_history *h, const char *path, long epochs, am_err *
     am_status s = AM_OK;
     *h = (am_history){0};
     if (epochs > 0 && !am_file_slurp(&a, path, (size_t)1 << 30, &text, &size, NULL)) {
-        for (char *line = text; h->count < epochs && *line && (end = strchr(line, '\n')); line = end + 1) {
+        for (char *line = text; h->count < epochs && *line && (end = strchr(line, '\n'));
+             line = end + 1) {
             struct am_epoch_record r;
             *end = 0;
             int good = parse(line, &r);
@@ -85,7 +110,9 @@ am_status am_history_load(am_history *h, const char *path, long epochs, am_err *
 static void number(char *line, size_t size, const char *name, double v)
 {
     size_t used = strlen(line);
-    if (!isnan(v)) snprintf(line + used, size - used, "%s\"%s\":%.7g", used > 1 && line[used - 1] != '{' ? "," : "", name, v);
+    if (!isnan(v))
+        snprintf(line + used, size - used, "%s\"%s\":%.7g",
+                 used > 1 && line[used - 1] != '{' ? "," : "", name, v);
 }
 
 static void open(char *line, size_t size, const char *name)
@@ -100,7 +127,8 @@ static void append(char *line, size_t size, const char *text)
     snprintf(line + used, size - used, "%s", text);
 }
 
-am_status am_history_add(am_history *h, const char *path, const struct am_epoch_record *r, const am_trainer *t, int top, am_err *e)
+am_status am_history_add(am_history *h, const char *path, const struct am_epoch_record *r,
+                         const am_trainer *t, int top, am_err *e)
 {
     char line[4096] = "{";
     struct am_epoch_record copy = *r;
@@ -126,7 +154,10 @@ am_status am_history_add(am_history *h, const char *path, const struct am_epoch_
     FILE *f = fopen(path, "a");
     int good = f && fputs(line, f) >= 0;
     good &= f && !fclose(f);
-    return good ? AM_OK : am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot write the log; is the disk full or the folder read-only?  The last checkpoint is whole");
+    return good ? AM_OK
+                : am_fail(e, AM_EIO, (am_loc){path, 0},
+                          "cannot write the log; is the disk full or the folder read-only?  The "
+                          "last checkpoint is whole");
 }
 
 void am_history_free(am_history *h)
@@ -143,12 +174,15 @@ typedef struct plot {
     int curves;
 } plot;
 
-static const am_colour palette[] = {{31, 119, 180}, {214, 39, 40}, {44, 160, 44}, {148, 103, 189}, {255, 127, 14}, {23, 190, 207}, {127, 127, 127}};
+static const am_colour palette[] = {{31, 119, 180}, {214, 39, 40},  {44, 160, 44},  {148, 103, 189},
+                                    {255, 127, 14}, {23, 190, 207}, {127, 127, 127}};
 
 /* A curve through the epochs that have the value; none, if no epoch has. */
-static void add(plot *p, am_series *to, int *count, const char *name, int colour, int dashed, double (*value)(const struct am_epoch_record *, int), int which)
+static void add(plot *p, am_series *to, int *count, const char *name, int colour, int dashed,
+                double (*value)(const struct am_epoch_record *, int), int which)
 {
-    double *x = calloc((size_t)p->h->count + 1, sizeof *x), *y = calloc((size_t)p->h->count + 1, sizeof *y);
+    double *x = calloc((size_t)p->h->count + 1, sizeof *x),
+           *y = calloc((size_t)p->h->count + 1, sizeof *y);
     int n = 0;
     for (int i = 0; x && y && i < p->h->count; i++) {
         y[n] = value(&p->h->at[i], which);
@@ -169,10 +203,17 @@ static double value_of(const struct am_epoch_record *r, int which)
 {
     return *(const double *)((const char *)r + fields[which].at);
 }
-static double top1_of(const struct am_epoch_record *r, int which) { return r->top1[which / 2][which % 2]; }
-static double valid_loss_of(const struct am_epoch_record *r, int which) { return r->valid_loss[which / 2][which % 2]; }
+static double top1_of(const struct am_epoch_record *r, int which)
+{
+    return r->top1[which / 2][which % 2];
+}
+static double valid_loss_of(const struct am_epoch_record *r, int which)
+{
+    return r->valid_loss[which / 2][which % 2];
+}
 
-am_status am_history_chart(const am_history *h, const char *path, const char *title, const am_trainer *t, am_err *e)
+am_status am_history_chart(const am_history *h, const char *path, const char *title,
+                           const am_trainer *t, am_err *e)
 {
     plot p = {.h = h};
     am_series loss[8], accuracy[4], rate[2], mask[4];
@@ -192,10 +233,24 @@ am_status am_history_chart(const am_history *h, const char *path, const char *ti
     add(&p, mask, &masks, "structure", 2, 0, value_of, 11);
     add(&p, mask, &masks, "saturated pixels", 6, 0, value_of, 12);
     add(&p, mask, &masks, "attention entropy", 3, 1, value_of, 13);
-    panel[panels++] = (am_axes){.title = "accuracy on the validation set", .x_label = "epoch", .y_label = "top-1, %", .series = accuracy, .count = accuracies};
-    panel[panels++] = (am_axes){.title = "losses", .x_label = "epoch", .y_label = "loss", .series = loss, .count = losses};
-    panel[panels++] = (am_axes){.title = "learning rate", .x_label = "epoch", .y_label = "rate", .series = rate, .count = rates};
-    if (masks) panel[panels++] = (am_axes){.title = "health of the MixBlock", .x_label = "epoch", .y_label = "", .series = mask, .count = masks};
+    panel[panels++] = (am_axes){.title = "accuracy on the validation set",
+                                .x_label = "epoch",
+                                .y_label = "top-1, %",
+                                .series = accuracy,
+                                .count = accuracies};
+    panel[panels++] = (am_axes){
+        .title = "losses", .x_label = "epoch", .y_label = "loss", .series = loss, .count = losses};
+    panel[panels++] = (am_axes){.title = "learning rate",
+                                .x_label = "epoch",
+                                .y_label = "rate",
+                                .series = rate,
+                                .count = rates};
+    if (masks)
+        panel[panels++] = (am_axes){.title = "health of the MixBlock",
+                                    .x_label = "epoch",
+                                    .y_label = "",
+                                    .series = mask,
+                                    .count = masks};
     for (int i = 0; i < panels && h->count; i++) {
         panel[i].x_min = h->at[0].epoch;
         panel[i].x_max = h->at[h->count - 1].epoch;

@@ -8,7 +8,10 @@
 #include <string.h>
 #include "session.h"
 
-typedef struct ranked { float v; unsigned char inside; } ranked;
+typedef struct ranked {
+    float v;
+    unsigned char inside;
+} ranked;
 
 static int downward(const void *a, const void *b)
 {
@@ -26,7 +29,7 @@ static double overlap(const float *mask, float sign, const unsigned char *truth,
     }
     if (!area || area == n) return -1;
     qsort(r, (size_t)n, sizeof *r, downward);
-    while (taken < area) {                                  /* a run of equal values at a time */
+    while (taken < area) { /* a run of equal values at a time */
         int end = taken, inside = 0;
         while (end < n && r[end].v == r[taken].v) inside += r[end++].inside;
         double share = end <= area ? 1 : (double)(area - taken) / (end - taken);
@@ -57,7 +60,7 @@ static am_status measure(am_rest *r, int pairs, am_overlap *o, am_err *e)
     long counted = 0;
     for (int from = 0; !s && from + 2 * pairs <= d->count; from += 2 * pairs) {
         const float *planes;
-        for (int k = 0; k < pairs; k++) {                   /* partners from far apart: mostly other classes */
+        for (int k = 0; k < pairs; k++) { /* partners from far apart: mostly other classes */
             index[k] = from / 2 + k;
             index[k + pairs] = d->count / 2 + from / 2 + k;
         }
@@ -65,7 +68,8 @@ static am_status measure(am_rest *r, int pairs, am_overlap *o, am_err *e)
         for (int k = 0; !s && k < pairs; k++)
             for (int side = 0; !s && side < 2; side++) {
                 s = d->silhouette(d, index[side ? k + pairs : k], truth, e);
-                double v = s ? -1 : overlap(planes + (size_t)k * (size_t)n, side ? 1 : -1, truth, n, rank);
+                double v =
+                    s ? -1 : overlap(planes + (size_t)k * (size_t)n, side ? 1 : -1, truth, n, rank);
                 if (v < 0) continue;
                 learned += v;
                 by_chance += chance(truth, n);
@@ -74,7 +78,8 @@ static am_status measure(am_rest *r, int pairs, am_overlap *o, am_err *e)
     }
     free(rank);
     free(truth);
-    if (counted) *o = (am_overlap){learned / (double)counted, by_chance / (double)counted, counted / 2};
+    if (counted)
+        *o = (am_overlap){learned / (double)counted, by_chance / (double)counted, counted / 2};
     return s;
 }
 
@@ -86,8 +91,11 @@ am_status am_masks(const am_run *run, am_overlap *o, am_err *e)
     if (!r) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     am_status s = am_rest_open(r, run, AM_DATA_VALID, 1, PAIRS, e);
     if (!s && !r->data.valid.silhouette)
-        s = am_fail(e, AM_EINPUT, (am_loc){run->data, 0}, "this set knows no silhouettes; only format=shapes does (automix data shapes DIR)");
-    if (!s && (r->t.net.input.h != r->t.net.input.w)) s = am_fail(e, AM_EINPUT, (am_loc){run->cfg, 0}, "masks are measured on square inputs");
+        s = am_fail(
+            e, AM_EINPUT, (am_loc){run->data, 0},
+            "this set knows no silhouettes; only format=shapes does (automix data shapes DIR)");
+    if (!s && (r->t.net.input.h != r->t.net.input.w))
+        s = am_fail(e, AM_EINPUT, (am_loc){run->cfg, 0}, "masks are measured on square inputs");
     if (!s) s = measure(r, PAIRS, o, e);
     am_rest_close(r);
     free(r);
@@ -96,6 +104,7 @@ am_status am_masks(const am_run *run, am_overlap *o, am_err *e)
 
 am_status am_data_shapes(const am_shapes_request *q, am_err *e)
 {
-    am_shapes_options o = {q->train > 0 ? q->train : 4000, q->valid > 0 ? q->valid : 1000, q->size > 0 ? q->size : 32, (uint64_t)(q->seed >= 0 ? q->seed : 1)};
+    am_shapes_options o = {q->train > 0 ? q->train : 4000, q->valid > 0 ? q->valid : 1000,
+                           q->size > 0 ? q->size : 32, (uint64_t)(q->seed >= 0 ? q->seed : 1)};
     return am_shapes_write(q->folder, &o, e);
 }

@@ -11,16 +11,19 @@
 #define OPTIONS am_mix_common
 const am_key am_mix_common_keys[] = {
     AM_WORD(method, AM_REQUIRED, "how two images are mixed; see: automix help METHOD"),
-    AM_REAL(prob, 0, 1, "1", "of a step being mixed this way; several [mix] sections share the steps"),
+    AM_REAL(prob, 0, 1, "1",
+            "of a step being mixed this way; several [mix] sections share the steps"),
     AM_LAYER(clean, "", "the [softmax] that learns clean images; by default the first"),
-    AM_LAYER(mixed, "", "the [softmax] that learns mixed images; by default the second, if there is one"),
+    AM_LAYER(mixed, "",
+             "the [softmax] that learns mixed images; by default the second, if there is one"),
     {0}
 };
 #undef OPTIONS
 
 #define OPTIONS am_teacher_options
 const am_key am_teacher_keys[] = {
-    AM_REAL(momentum, 0, 1, "0.999", "teacher = momentum * teacher + (1 - momentum) * student, after each update"),
+    AM_REAL(momentum, 0, 1, "0.999",
+            "teacher = momentum * teacher + (1 - momentum) * student, after each update"),
     AM_REAL(end_momentum, 0, 1, "0.999999", "what the momentum rises to, along a cosine"),
     AM_REAL(hold, 0, 1, "0.1", "share of the training during which it stays"),
     AM_FLAG(clean_loss, "1", "the student learns from the clean batch too"),
@@ -51,18 +54,22 @@ void am_draw_pair(am_trainer *t, am_rng *r, int which, double lambda, int no_rep
 {
     int *perm = am_state_ints(t, t->pair[which].perm);
     float *lam = am_state_host(t, t->pair[which].lam);
-    if (t->fixed_perm) memcpy(perm, t->fixed_perm, (size_t)t->n * sizeof *perm);
-    else am_rng_permute(r, t->n, perm);
+    if (t->fixed_perm)
+        memcpy(perm, t->fixed_perm, (size_t)t->n * sizeof *perm);
+    else
+        am_rng_permute(r, t->n, perm);
     if (t->fixed_perm) no_repeat = 0;
-    for (int tries = 1; no_repeat && tries < 10 && fixed_points(perm, t->n); tries++) am_rng_permute(r, t->n, perm);
-    if (no_repeat && t->n > 1 && fixed_points(perm, t->n)) {    /* a cyclic shift has none */
+    for (int tries = 1; no_repeat && tries < 10 && fixed_points(perm, t->n); tries++)
+        am_rng_permute(r, t->n, perm);
+    if (no_repeat && t->n > 1 && fixed_points(perm, t->n)) { /* a cyclic shift has none */
         int shift = 1 + (int)am_rng_below(r, (uint32_t)t->n - 1);
         for (int i = 0; i < t->n; i++) perm[i] = (i + shift) % t->n;
     }
     for (int i = 0; i < t->n; i++) lam[i] = (float)lambda;
 }
 
-am_status am_lesson_make(am_lesson *s, am_trainer *t, am_trip trip, const am_weights *w, int loss, am_err *e)
+am_status am_lesson_make(am_lesson *s, am_trainer *t, am_trip trip, const am_weights *w, int loss,
+                         am_err *e)
 {
     size_t mark = am_space_mark(&t->space);
     trip.n = t->n;
@@ -81,10 +88,11 @@ void am_teach(am_trainer *t, am_lesson *s, am_dev x, am_dev q)
     p->seed = am_state_dev(t, t->seed);
     p->scale = am_update_share(t);
     am_forward(p);
-    o->mean(t->be, t->n, p->scale, am_loss(p), (am_grad){am_at(t->report, AM_REPORT_LOSS + (size_t)s->loss), 1});
+    o->mean(t->be, t->n, p->scale, am_loss(p),
+            (am_grad){am_at(t->report, AM_REPORT_LOSS + (size_t)s->loss), 1});
     if (s->loss == AM_LOSS_CLEAN)
-        o->score(t->be, t->n, t->classes, 1, am_y(p, &t->net.layer[s->plan.trip.to]), am_state_dev(t, t->labels), am_loss(p),
-                 am_at(t->report, AM_REPORT_TALLY));
+        o->score(t->be, t->n, t->classes, 1, am_y(p, &t->net.layer[s->plan.trip.to]),
+                 am_state_dev(t, t->labels), am_loss(p), am_at(t->report, AM_REPORT_TALLY));
     am_backward(p);
 }
 
@@ -109,7 +117,8 @@ am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
     t->extra_size += (m->extra + 15) & ~(size_t)15;
     int last = t->net.layer[t->clean_head].in[0];
     if (t->has_teacher && !m->shows && last > 0)
-        AM_TRY(am_lesson_make(&m->look, t, (am_trip){.to = last, .flags = AM_TRAIN}, &t->teacher, 0, e));
+        AM_TRY(am_lesson_make(&m->look, t, (am_trip){.to = last, .flags = AM_TRAIN}, &t->teacher, 0,
+                              e));
     return m->type->run ? AM_OK : am_mix_lessons(m, t, e);
 }
 
@@ -124,7 +133,9 @@ void am_prepare(void *trainer, const unsigned char *pixel, am_rng *r, unsigned c
 
 void am_step_draw(am_trainer *t, am_mix *m)
 {
-    am_rng r = am_rng_at(t->seed_value, 0x6d6978, (uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part);
+    am_rng r =
+        am_rng_at(t->seed_value, 0x6d6978,
+                  (uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part);
     int *seed = am_state_ints(t, t->seed);
     seed[0] = (int)am_rng_u32(&r);
     seed[1] = (int)am_rng_u32(&r);
@@ -135,16 +146,20 @@ void am_mix_batch(am_trainer *t, am_mix *m)
 {
     const am_ops *o = t->be->ops;
     am_shape s = am_batch_of(t->net.input, t->n);
-    am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam), mask = am_here(&t->space, t->mixed_mask);
-    am_dev x = am_here(&t->space, t->x), to = am_here(&t->space, t->mixed_x), q = am_here(&t->space, t->mixed_q);
+    am_dev perm = am_state_dev(t, t->pair[1].perm), lam = am_state_dev(t, t->pair[1].lam),
+           mask = am_here(&t->space, t->mixed_mask);
+    am_dev x = am_here(&t->space, t->x), to = am_here(&t->space, t->mixed_x),
+           q = am_here(&t->space, t->mixed_q);
     if (m->type->mix) {
         m->type->mix(m, t, x, to);
     } else {
         m->type->mask(m, t, mask);
         o->blend(t->be, s, x, perm, mask, to);
     }
-    if (m->type->labels) m->type->labels(m, t, q);
-    else o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
+    if (m->type->labels)
+        m->type->labels(m, t, q);
+    else
+        o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, q);
 }
 
 /* The average moves parameters only; running statistics come from what a network sees. */
@@ -176,7 +191,8 @@ void am_step_learn(am_trainer *t, am_mix *m)
 
 void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
 {
-    if (m->clean.plan.net) am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
+    if (m->clean.plan.net)
+        am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
     am_teach(t, &m->mixed, mixed_x, mixed_q);
 }
 
@@ -194,7 +210,7 @@ void am_mask_spread(am_trainer *t, am_dev plane, am_dev to)
 {
     size_t one = (size_t)(t->net.input.h * t->net.input.w), all = (size_t)t->n * one;
     t->be->ops->copy(t->be, one, plane, to);
-    for (size_t done = one; done < all; done *= 2)          /* what is there is copied behind itself */
+    for (size_t done = one; done < all; done *= 2) /* what is there is copied behind itself */
         t->be->ops->copy(t->be, done < all - done ? done : all - done, to, am_at(to, done));
 }
 

@@ -11,13 +11,14 @@
 
 struct am_mix_sheet {
     am_trainer *t;
-    int pairs, n, block, feature;   /* n = 2 * pairs images; image k's partner is k + pairs, and the other way round */
+    int pairs, n, block,
+        feature; /* n = 2 * pairs images; image k's partner is k + pairs, and the other way round */
     am_plan feature_plan, mask_plan;
     am_pass features, mask;
     am_place x, z, mixed, planes;
     am_dev perm, lam;
-    unsigned char *pixel;           /* [n][h][w][3] */
-    float *mix, *plane;             /* [n][c][h][w], [n][h][w] */
+    unsigned char *pixel; /* [n][h][w][3] */
+    float *mix, *plane; /* [n][c][h][w], [n][h][w] */
     int *index;
 };
 
@@ -35,21 +36,27 @@ am_status am_mix_sheet_layout(am_mix_sheet **out, am_trainer *t, int pairs, am_e
     s->index = calloc((size_t)s->n, sizeof *s->index);
     s->perm = op->alloc(t->be, (size_t)s->n);
     s->lam = op->alloc(t->be, (size_t)s->n);
-    if (!s->pixel || !s->mix || !s->plane || !s->index || !am_is(s->perm) || !am_is(s->lam)) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    if (!s->pixel || !s->mix || !s->plane || !s->index || !am_is(s->perm) || !am_is(s->lam))
+        return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 
     size_t mark = am_space_mark(&t->space);
-    am_space_release(&t->space, 0);                         /* between steps nothing of a step is alive */
+    am_space_release(&t->space, 0); /* between steps nothing of a step is alive */
     s->x = am_space_push(&t->space, op->room(t->be, image));
     s->mixed = am_space_push(&t->space, op->room(t->be, image));
     s->planes = am_space_push(&t->space, pixels);
     s->block = am_net_first(&t->net, "mixblock", 0);
     if (s->block > 0) {
         s->feature = t->net.layer[s->block].in[0];
-        s->z = am_space_push(&t->space, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, s->n)));
+        s->z = am_space_push(&t->space,
+                             op->room(t->be, am_batch_of(t->net.layer[s->feature].out, s->n)));
         size_t own = am_space_mark(&t->space);
-        AM_TRY(am_pass_make(&s->features, &s->feature_plan, &t->net, (am_trip){.to = s->feature, .n = s->n}, t->has_teacher ? &t->teacher : &t->student, &t->space, e));
+        AM_TRY(am_pass_make(&s->features, &s->feature_plan, &t->net,
+                            (am_trip){.to = s->feature, .n = s->n},
+                            t->has_teacher ? &t->teacher : &t->student, &t->space, e));
         am_space_release(&t->space, own);
-        AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = s->n}, &t->student, &t->space, e));
+        AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net,
+                            (am_trip){.from = s->feature, .to = s->block, .n = s->n}, &t->student,
+                            &t->space, e));
     }
     am_space_release(&t->space, mark);
     return AM_OK;
@@ -71,8 +78,10 @@ void am_mix_sheet_free(am_mix_sheet *s)
 static void choose(am_mix_sheet *s, const am_dataset *d)
 {
     for (int k = 0; k < s->pairs; k++) {
-        int a = (int)((long)d->count * (2 * k) / s->n), b = (int)((long)d->count * (2 * k + 1) / s->n);
-        for (int tries = 0; tries < d->count && d->label[b] == d->label[a]; tries++) b = (b + 1) % d->count;
+        int a = (int)((long)d->count * (2 * k) / s->n),
+            b = (int)((long)d->count * (2 * k + 1) / s->n);
+        for (int tries = 0; tries < d->count && d->label[b] == d->label[a]; tries++)
+            b = (b + 1) % d->count;
         s->index[k] = a;
         s->index[k + s->pairs] = b;
     }
@@ -101,13 +110,14 @@ static void to_device(am_mix_sheet *s)
         mean[i] = (float)t->net.options.mean.at[i];
         std[i] = (float)t->net.options.std.at[i];
     }
-    t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, s->n), s->pixel, mean, std, am_here(&t->space, s->x));
+    t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, s->n), s->pixel, mean, std,
+                          am_here(&t->space, s->x));
 }
 
 static void draw_at(am_mix_sheet *s, am_mix *m, double lambda)
 {
     am_trainer *t = s->t;
-    am_rng r = am_rng_at(t->seed_value, 0x7368656574, 0);   /* the same place at every lambda */
+    am_rng r = am_rng_at(t->seed_value, 0x7368656574, 0); /* the same place at every lambda */
     t->fixed_lambda = lambda;
     t->fixed_perm = s->index;
     t->pixels = s->pixel;
@@ -133,7 +143,8 @@ static void mask_at(am_mix_sheet *s, am_mix *m, int drawn)
         s->mask.perm = s->perm;
         s->mask.lam = s->lam;
         am_forward(&s->mask);
-        op->copy(t->be, (size_t)n * (size_t)(h * w), am_y(&s->mask, &t->net.layer[s->block]), planes);
+        op->copy(t->be, (size_t)n * (size_t)(h * w), am_y(&s->mask, &t->net.layer[s->block]),
+                 planes);
         return;
     }
     if (!drawn) {
@@ -159,11 +170,13 @@ static am_status run(am_mix_sheet *s, am_mix *m, double lambda, am_err *e)
     if (learned(s, m)) {
         s->features.given = am_here(&t->space, s->x);
         am_forward(&s->features);
-        op->copy(t->be, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, s->n)), am_y(&s->features, &t->net.layer[s->feature]), am_here(&t->space, s->z));
+        op->copy(t->be, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, s->n)),
+                 am_y(&s->features, &t->net.layer[s->feature]), am_here(&t->space, s->z));
     }
-    am_dev x = am_here(&t->space, s->x), planes = am_here(&t->space, s->planes), mixed = am_here(&t->space, s->mixed);
+    am_dev x = am_here(&t->space, s->x), planes = am_here(&t->space, s->planes),
+           mixed = am_here(&t->space, s->mixed);
     int whole = t->n, drawn = !m->type->run && s->n <= whole;
-    t->n = drawn ? s->n : whole;                            /* the method draws for a batch; its first rows serve */
+    t->n = drawn ? s->n : whole; /* the method draws for a batch; its first rows serve */
     if (drawn) draw_at(s, m, lambda);
     if (drawn && m->type->mix) {
         op->mask_fill(t->be, s->n, image.h, image.w, am_state_dev(t, t->pair[1].lam), planes);
@@ -176,7 +189,8 @@ static am_status run(am_mix_sheet *s, am_mix *m, double lambda, am_err *e)
     t->fixed_perm = NULL;
     t->pixels = NULL;
     op->get(t->be, image, am_here(&t->space, s->mixed), s->mix);
-    op->download(t->be, (size_t)s->n * (size_t)(image.h * image.w), am_here(&t->space, s->planes), s->plane);
+    op->download(t->be, (size_t)s->n * (size_t)(image.h * image.w), am_here(&t->space, s->planes),
+                 s->plane);
     return op->sync(t->be, e);
 }
 
@@ -211,7 +225,11 @@ static am_status mix_picture(const am_mix_sheet *s, int k, am_image *out, am_err
     for (int i = 0; i < h * w; i++)
         for (int ch = 0; ch < 3; ch++) {
             int from = ch < c ? ch : 0;
-            double v = 255 * (s->mix[((size_t)k * (size_t)c + (size_t)from) * (size_t)(h * w) + (size_t)i] * o->std.at[from] + o->mean.at[from]);
+            double v =
+                255 *
+                (s->mix[((size_t)k * (size_t)c + (size_t)from) * (size_t)(h * w) + (size_t)i] *
+                     o->std.at[from] +
+                 o->mean.at[from]);
             out->pixel[3 * i + ch] = (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
         }
     return AM_OK;
@@ -232,7 +250,8 @@ static void free_sheet(am_sheet *sheet)
     free(sheet->row);
 }
 
-static am_status fill_sheet(am_mix_sheet *s, am_mix *m, const am_dataset *d, const double *lambda, am_sheet *sheet, am_err *e)
+static am_status fill_sheet(am_mix_sheet *s, am_mix *m, const am_dataset *d, const double *lambda,
+                            am_sheet *sheet, am_err *e)
 {
     size_t plane = (size_t)(s->t->net.input.h * s->t->net.input.w);
     choose(s, d);
@@ -241,10 +260,14 @@ static am_status fill_sheet(am_mix_sheet *s, am_mix *m, const am_dataset *d, con
         int a = d->label[s->index[r]], b = d->label[s->index[r + s->pairs]];
         row->cell = calloc((size_t)sheet->columns, sizeof *row->cell);
         if (!row->cell) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-        if (d->name) snprintf(row->label_a, sizeof row->label_a, "%s", d->name[a]);
-        else snprintf(row->label_a, sizeof row->label_a, "class %d", a);
-        if (d->name) snprintf(row->label_b, sizeof row->label_b, "%s", d->name[b]);
-        else snprintf(row->label_b, sizeof row->label_b, "class %d", b);
+        if (d->name)
+            snprintf(row->label_a, sizeof row->label_a, "%s", d->name[a]);
+        else
+            snprintf(row->label_a, sizeof row->label_a, "class %d", a);
+        if (d->name)
+            snprintf(row->label_b, sizeof row->label_b, "%s", d->name[b]);
+        else
+            snprintf(row->label_b, sizeof row->label_b, "class %d", b);
     }
     AM_TRY(read_images(s, d, e));
     for (int r = 0; r < sheet->rows; r++) {
@@ -268,7 +291,8 @@ static am_status fill_sheet(am_mix_sheet *s, am_mix *m, const am_dataset *d, con
     return AM_OK;
 }
 
-am_status am_mix_sheet_write(am_mix_sheet *s, am_mix *m, const am_data *data, const am_dataset *d, const double *lambda, int lambdas, const char *path, am_err *e)
+am_status am_mix_sheet_write(am_mix_sheet *s, am_mix *m, const am_data *data, const am_dataset *d,
+                             const double *lambda, int lambdas, const char *path, am_err *e)
 {
     char title[160], words[16][32];
     const char *column[16];
@@ -278,8 +302,15 @@ am_status am_mix_sheet_write(am_mix_sheet *s, am_mix *m, const am_data *data, co
         snprintf(words[i], sizeof words[i], "lambda %.2f", lambda[i]);
         column[i] = words[i];
     }
-    snprintf(title, sizeof title, "%s after %ld updates: x_i, x_j, and for each lambda (weight of x_i) the mix and its mask", m->type->name, s->t->step);
-    am_sheet sheet = {.title = title, .column = column, .columns = lambdas, .rows = s->pairs, .row = calloc((size_t)s->pairs, sizeof *sheet.row)};
+    snprintf(
+        title, sizeof title,
+        "%s after %ld updates: x_i, x_j, and for each lambda (weight of x_i) the mix and its mask",
+        m->type->name, s->t->step);
+    am_sheet sheet = {.title = title,
+                      .column = column,
+                      .columns = lambdas,
+                      .rows = s->pairs,
+                      .row = calloc((size_t)s->pairs, sizeof *sheet.row)};
     if (!sheet.row) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     am_status st = fill_sheet(s, m, d, lambda, &sheet, e);
     if (!st) st = am_sheet_write(path, &sheet, e);
@@ -287,7 +318,8 @@ am_status am_mix_sheet_write(am_mix_sheet *s, am_mix *m, const am_data *data, co
     return st;
 }
 
-am_status am_mix_sheet_make(am_mix_sheet *s, am_mix *m, const am_dataset *d, double lambda, am_image *mix, float *share, am_err *e)
+am_status am_mix_sheet_make(am_mix_sheet *s, am_mix *m, const am_dataset *d, double lambda,
+                            am_image *mix, float *share, am_err *e)
 {
     choose(s, d);
     AM_TRY(read_images(s, d, e));
@@ -296,19 +328,23 @@ am_status am_mix_sheet_make(am_mix_sheet *s, am_mix *m, const am_dataset *d, dou
         share[k] = m->type->run ? (float)lambda : am_state_host(s->t, s->t->pair[1].lam)[k];
         AM_TRY(mix_picture(s, k, &mix[k], e));
     }
-    choose(s, d);                                           /* run has put partners there */
+    choose(s, d); /* run has put partners there */
     return AM_OK;
 }
 
-am_status am_mix_sheet_source(const am_mix_sheet *s, int k, const am_dataset *d, am_image *out, char *name, size_t size, am_err *e)
+am_status am_mix_sheet_source(const am_mix_sheet *s, int k, const am_dataset *d, am_image *out,
+                              char *name, size_t size, am_err *e)
 {
     int c = d->label[s->index[k]];
-    if (d->name) snprintf(name, size, "%s", d->name[c]);
-    else snprintf(name, size, "class %d", c);
+    if (d->name)
+        snprintf(name, size, "%s", d->name[c]);
+    else
+        snprintf(name, size, "class %d", c);
     return picture_of(s, k, out, e);
 }
 
-am_status am_mix_sheet_planes(am_mix_sheet *s, am_mix *m, const am_dataset *d, const int *index, double lambda, const float **planes, am_err *e)
+am_status am_mix_sheet_planes(am_mix_sheet *s, am_mix *m, const am_dataset *d, const int *index,
+                              double lambda, const float **planes, am_err *e)
 {
     memcpy(s->index, index, (size_t)s->n * sizeof *index);
     AM_TRY(read_images(s, d, e));

@@ -8,7 +8,10 @@
 
 static const double pi = 3.14159265358979323846;
 
-static double cosine(double from, double to, double share) { return to + 0.5 * (from - to) * (1 + cos(pi * share)); }
+static double cosine(double from, double to, double share)
+{
+    return to + 0.5 * (from - to) * (1 + cos(pi * share));
+}
 
 /* Darknet's policies count updates from 1: the rate of the first is that of t = 1. */
 static double by_policy(const am_net_options *o, long t, long steps, long per_epoch, uint64_t seed)
@@ -29,7 +32,8 @@ static double by_policy(const am_net_options *o, long t, long steps, long per_ep
     }
     case 7: {
         long epochs = (steps + per_epoch - 1) / per_epoch;
-        return cosine(lr, o->min_learning_rate, (double)(t / per_epoch) / (double)(epochs > 0 ? epochs : 1));
+        return cosine(lr, o->min_learning_rate,
+                      (double)(t / per_epoch) / (double)(epochs > 0 ? epochs : 1));
     }
     default: return lr;
     }
@@ -58,8 +62,10 @@ static double mask_rate(const am_trainer *t, double net_rate)
 {
     double rate = net_rate;
     if (t->schedule.own_rate) {
-        long epochs = t->steps / (t->steps_per_epoch > 0 ? t->steps_per_epoch : 1), epoch = t->step / (t->steps_per_epoch > 0 ? t->steps_per_epoch : 1);
-        rate = cosine(t->schedule.rate, t->schedule.min_rate, (double)epoch / (double)(epochs > 0 ? epochs : 1));
+        long epochs = t->steps / (t->steps_per_epoch > 0 ? t->steps_per_epoch : 1),
+             epoch = t->step / (t->steps_per_epoch > 0 ? t->steps_per_epoch : 1);
+        rate = cosine(t->schedule.rate, t->schedule.min_rate,
+                      (double)epoch / (double)(epochs > 0 ? epochs : 1));
     }
     long since = t->step - (long)(t->schedule.start * (double)t->steps);
     if (since < 0) return 0;
@@ -70,18 +76,22 @@ static double mask_rate(const am_trainer *t, double net_rate)
 void am_step_schedule(am_trainer *t)
 {
     const am_net_options *o = &t->net.options;
-    double rate = am_rate_at(o, t->step, t->steps, t->steps_per_epoch > 0 ? t->steps_per_epoch : 1, t->seed_value);
+    double rate = am_rate_at(o, t->step, t->steps, t->steps_per_epoch > 0 ? t->steps_per_epoch : 1,
+                             t->seed_value);
     double follow = t->has_teacher ? am_follow_at(&t->follow, t->step, t->steps) : 0;
     for (int i = 0; i < t->stretches; i++) {
         const am_stretch *s = &t->stretch[i];
         float *h = am_state_host(t, s->hyper);
         h[AM_HYPER_RATE] = (float)(s->rate * (s->mixblock ? mask_rate(t, rate) : rate));
-        h[AM_HYPER_MOMENTUM] = (float)(s->mixblock && t->schedule.momentum >= 0 ? t->schedule.momentum : o->momentum);
+        h[AM_HYPER_MOMENTUM] =
+            (float)(s->mixblock && t->schedule.momentum >= 0 ? t->schedule.momentum : o->momentum);
         h[AM_HYPER_DECAY] = (float)(s->decays ? o->decay : 0);
         h[AM_HYPER_NESTEROV] = (float)o->nesterov;
         h[AM_HYPER_FOLLOW] = (float)follow;
     }
-    *am_state_host(t, t->mask_weight) = (float)(am_mask_weight_at(t->schedule.weight, t->schedule.schedule, t->step, t->steps) / o->subdivisions);
+    *am_state_host(t, t->mask_weight) =
+        (float)(am_mask_weight_at(t->schedule.weight, t->schedule.schedule, t->step, t->steps) /
+                o->subdivisions);
     *am_state_host(t, t->mask_limit) = (float)t->schedule.clip;
 }
 
@@ -94,10 +104,12 @@ static void update(am_trainer *t)
     for (int i = 0; i < t->stretches; i++) {
         const am_stretch *s = &t->stretch[i];
         am_dev g = am_at(t->student.grad, s->at);
-        am_dev teacher = t->has_teacher && !s->mixblock ? am_at(t->teacher.value, s->at) : AM_NOWHERE;
-        if (s->mixblock && t->schedule.clip > 0) op->clip(t->be, s->count, am_state_dev(t, t->mask_limit), t->clip_scratch, g);
-        op->sgd(t->be, s->count, am_at(t->student.value, s->at), g, am_at(t->student.velocity, s->at), teacher,
-                am_state_dev(t, s->hyper), guard);
+        am_dev teacher =
+            t->has_teacher && !s->mixblock ? am_at(t->teacher.value, s->at) : AM_NOWHERE;
+        if (s->mixblock && t->schedule.clip > 0)
+            op->clip(t->be, s->count, am_state_dev(t, t->mask_limit), t->clip_scratch, g);
+        op->sgd(t->be, s->count, am_at(t->student.value, s->at), g,
+                am_at(t->student.velocity, s->at), teacher, am_state_dev(t, s->hyper), guard);
     }
     am_weights_prepare(&t->net, &t->student);
     if (t->has_teacher) am_weights_prepare(&t->net, &t->teacher);

@@ -9,7 +9,10 @@
 #include "net.h"
 #include <string.h>
 
-typedef struct life { size_t *offset, size; int born, dies; } life;
+typedef struct life {
+    size_t *offset, size;
+    int born, dies;
+} life;
 
 static size_t place(life *v, int n)
 {
@@ -50,9 +53,10 @@ static am_status ancestors(am_plan *p, int to, am_err *e)
             p->run[x] = 1;
             if (x < from) {
                 const char *a = net->layer[from].name, *b = net->layer[to].name;
-                return am_fail(e, AM_EINPUT, net->layer[i].loc,
-                               "'%s' cannot be computed from '%s' alone: this layer reads around it",
-                               b ? b : net->layer[to].type->name, a ? a : net->layer[from].type->name);
+                return am_fail(
+                    e, AM_EINPUT, net->layer[i].loc,
+                    "'%s' cannot be computed from '%s' alone: this layer reads around it",
+                    b ? b : net->layer[to].type->name, a ? a : net->layer[from].type->name);
             }
         }
     return AM_OK;
@@ -64,8 +68,9 @@ static void fuse(am_plan *p)
     if (!net->be->fuses) return;
     for (int i = p->trip.from + 2; i < net->layers; i++) {
         const am_layer *s = &net->layer[i], *c = &net->layer[i - 1];
-        if (p->run[i] && p->run[i - 1] && !strcmp(s->type->name, "shortcut") && s->fusable && c->fusable &&
-            !strcmp(c->type->name, "convolutional") && c->readers == 1 && s->in[0] == i - 1 && s->in[1] != i - 1) {
+        if (p->run[i] && p->run[i - 1] && !strcmp(s->type->name, "shortcut") && s->fusable &&
+            c->fusable && !strcmp(c->type->name, "convolutional") && c->readers == 1 &&
+            s->in[0] == i - 1 && s->in[1] != i - 1) {
             p->fused[i - 1] = i;
             p->fused[i] = -1;
         }
@@ -86,7 +91,8 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
     p->dy = am_new(&net->mem, (size_t)n * sizeof *p->dy);
     p->beta = am_new(&net->mem, (size_t)n * sizeof *p->beta);
     life *v = am_new(&net->mem, (size_t)(3 * n + 2) * sizeof *v);
-    int *last = am_new(&net->mem, (size_t)n * sizeof *last), *first = am_new(&net->mem, (size_t)n * sizeof *first);
+    int *last = am_new(&net->mem, (size_t)n * sizeof *last),
+        *first = am_new(&net->mem, (size_t)n * sizeof *first);
     if (!p->run || !p->fused || !p->y || !p->save || !p->dy || !p->beta || !v || !last || !first)
         return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory while planning the network");
 
@@ -110,20 +116,24 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
         for (int k = 0; k < l->ins; k++) {
             int x = l->in[k], t = back && l->type->reads & AM_READS_X ? end - i : i;
             if (t > last[x]) last[x] = t;
-            if (end - i < first[x]) first[x] = end - i;     /* the reader whose backward comes first writes, */
+            if (end - i < first[x])
+                first[x] = end - i; /* the reader whose backward comes first writes, */
         }
         if (back && l->type->reads & AM_READS_Y && end - i > last[i]) last[i] = end - i;
-        if (p->fused[i] < 0 && back) last[i] = end - i + 1; /* its convolution's backward comes right after */
+        if (p->fused[i] < 0 && back)
+            last[i] = end - i + 1; /* its convolution's backward comes right after */
         if (l->type->needs) l->type->needs(net, l, &p->trip, &save[i], &s);
         if (s > scratch) scratch = s;
     }
-    for (int i = from + 1; i <= highest; i++)               /* ... the others add */
+    for (int i = from + 1; i <= highest; i++) /* ... the others add */
         for (int k = 0; p->run[i] && k < net->layer[i].ins; k++) {
             int x = net->layer[i].in[k], again = 0;
             for (int j = 0; j < k; j++) again |= net->layer[i].in[j] == x;
             p->beta[i][k] = end - i > first[x] || again ? 1 : 0;
         }
-    int *kept = am_new(&net->mem, (size_t)n * sizeof *kept);   /* read until the trip is over: destinations and their logits */
+    int *kept = am_new(
+        &net->mem,
+        (size_t)n * sizeof *kept); /* read until the trip is over: destinations and their logits */
     if (!kept) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory while planning the network");
     for (int d = 0; d < 2; d++) {
         int to = d ? trip.also : trip.to;
@@ -135,13 +145,16 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
     for (int i = from; i <= highest; i++) {
         const am_layer *l = &net->layer[i];
         size_t room = o->room(net->be, am_batch_of(l->out, trip.n));
-        int born = p->fused[i] < 0 ? i - 1 : i;             /* a fused shortcut is written by the layer above it */
+        int born =
+            p->fused[i] < 0 ? i - 1 : i; /* a fused shortcut is written by the layer above it */
         int done = p->fused[i] < 0 ? end - i + 1 : end - i;
         if (!p->run[i]) continue;
         if (i > from && p->fused[i] <= 0) v[count++] = (life){&p->y[i], room, born, last[i]};
-        if (i > from && save[i]) v[count++] = (life){&p->save[i], save[i], i, kept[i] ? end : back ? end - i : i};
+        if (i > from && save[i])
+            v[count++] = (life){&p->save[i], save[i], i, kept[i] ? end : back ? end - i : i};
         if (back && (i > from || trip.flags & AM_GRAD_FROM) && p->fused[i] <= 0)
-            v[count++] = (life){&p->dy[i], room, i == highest ? n : first[i], i == from ? end : done};
+            v[count++] =
+                (life){&p->dy[i], room, i == highest ? n : first[i], i == from ? end : done};
     }
     if (scratch) v[count++] = (life){&p->scratch, scratch, from, end};
     for (int i = 0; i < count; i++) v[i].size = (v[i].size + 15) & ~(size_t)15;

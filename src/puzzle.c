@@ -31,13 +31,17 @@ void am_puzzle_shares(const float *g, int side, int blocks, double *share)
             for (int x = 0; x < size; x++) share[i] += from[y * side + x];
         all += share[i];
     }
-    for (int i = 0; i < blocks * blocks; i++) share[i] = all > 0 ? share[i] / all : 1.0 / (blocks * blocks);
+    for (int i = 0; i < blocks * blocks; i++)
+        share[i] = all > 0 ? share[i] / all : 1.0 / (blocks * blocks);
 }
 
 /* The mean of a cell of `cell` pixels across, in pixels' own values. */
-static double cell_mean(const am_puzzle *p, const float *x, int channel, int cell, int row, int column)
+static double cell_mean(const am_puzzle *p, const float *x, int channel, int cell, int row,
+                        int column)
 {
-    const float *from = x + ((size_t)channel * (size_t)p->side + (size_t)(row * cell)) * (size_t)p->side + column * cell;
+    const float *from =
+        x + ((size_t)channel * (size_t)p->side + (size_t)(row * cell)) * (size_t)p->side +
+        column * cell;
     double sum = 0;
     for (int y = 0; y < cell; y++)
         for (int u = 0; u < cell; u++) sum += from[y * p->side + u];
@@ -45,20 +49,24 @@ static double cell_mean(const am_puzzle *p, const float *x, int channel, int cel
 }
 
 /* Mean step across the border of block i of one image and the block below it, or right of it, of another. */
-static double step(const am_puzzle *p, const float *first, const float *second, int cell, int i, int down)
+static double step(const am_puzzle *p, const float *first, const float *second, int cell, int i,
+                   int down)
 {
-    int cells = p->side / p->blocks / cell, row = i / p->blocks * cells, column = i % p->blocks * cells;
+    int cells = p->side / p->blocks / cell, row = i / p->blocks * cells,
+        column = i % p->blocks * cells;
     double sum = 0;
     for (int c = 0; c < p->channels; c++)
         for (int k = 0; k < cells; k++) {
             int r = down ? row + cells - 1 : row + k, q = down ? column + k : column + cells - 1;
-            sum += fabs(cell_mean(p, first, c, cell, r, q) - cell_mean(p, second, c, cell, r + down, q + !down));
+            sum += fabs(cell_mean(p, first, c, cell, r, q) -
+                        cell_mean(p, second, c, cell, r + down, q + !down));
         }
     return sum / (cells * p->channels);
 }
 
 typedef struct costs {
-    double show_i[AM_PUZZLE_SITES], show_j[AM_PUZZLE_SITES], right[AM_PUZZLE_SITES], down[AM_PUZZLE_SITES];
+    double show_i[AM_PUZZLE_SITES], show_j[AM_PUZZLE_SITES], right[AM_PUZZLE_SITES],
+        down[AM_PUZZLE_SITES];
 } costs;
 
 static void fill_costs(const am_puzzle *p, const am_puzzle_pair *pair, costs *k)
@@ -70,12 +78,15 @@ static void fill_costs(const am_puzzle *p, const am_puzzle_pair *pair, costs *k)
     am_puzzle_shares(pair->g_i, p->side, blocks, k->show_j);
     for (int i = 0; i < blocks * blocks; i++)
         for (int down = 0; down < 2; down++) {
-            int other = down ? i + blocks : i + 1, edge = down ? i / blocks + 1 == blocks : i % blocks + 1 == blocks;
+            int other = down ? i + blocks : i + 1,
+                edge = down ? i / blocks + 1 == blocks : i % blocks + 1 == blocks;
             double *weight = down ? &k->down[i] : &k->right[i], by = b * p->gamma;
             *weight = 0;
             if (edge) continue;
-            double p11 = by * step(p, pair->x_i, pair->x_i, cell, i, down), p10 = by * step(p, pair->x_i, pair->x_j, cell, i, down);
-            double p01 = by * step(p, pair->x_j, pair->x_i, cell, i, down), p00 = by * step(p, pair->x_j, pair->x_j, cell, i, down);
+            double p11 = by * step(p, pair->x_i, pair->x_i, cell, i, down),
+                   p10 = by * step(p, pair->x_i, pair->x_j, cell, i, down);
+            double p01 = by * step(p, pair->x_j, pair->x_i, cell, i, down),
+                   p00 = by * step(p, pair->x_j, pair->x_j, cell, i, down);
             k->show_i[i] += (p10 + p11) / 2;
             k->show_j[i] += (p01 + p00) / 2;
             k->show_i[other] += (p01 + p11) / 2;
@@ -100,19 +111,23 @@ void am_puzzle_mask(const am_puzzle *p, const am_puzzle_pair *pair, float *mask)
     for (int i = 0; i < sites; i++)
         for (int l = 0; l < labels; l++) {
             double t = (double)l / (labels - 1);
-            unary[i * labels + l] = (1 - t) * k.show_i[i] + t * k.show_j[i] + p->eta / sites * prior(labels, l, pair->lambda);
+            unary[i * labels + l] = (1 - t) * k.show_i[i] + t * k.show_j[i] +
+                                    p->eta / sites * prior(labels, l, pair->lambda);
         }
     for (int a = 0; a < labels; a++)
-        for (int b = 0; b < labels; b++) distance[a * labels + b] = (double)((a - b) * (a - b)) / ((labels - 1) * (labels - 1));
+        for (int b = 0; b < labels; b++)
+            distance[a * labels + b] = (double)((a - b) * (a - b)) / ((labels - 1) * (labels - 1));
     am_cut c = {p->blocks, p->blocks, labels, unary, k.right, k.down, distance};
     am_cut_swap(&c, label);
     for (int i = 0; i < sites; i++) mask[i] = 1 - (float)label[i] / (float)(labels - 1);
 }
 
-static double place_cost(int blocks, double t_eps, const float *mask, const double *share, int s, int d)
+static double place_cost(int blocks, double t_eps, const float *mask, const double *share, int s,
+                         int d)
 {
     int dy = s / blocks - d / blocks, dx = s % blocks - d % blocks;
-    return t_eps * (dy * dy + dx * dx) / ((blocks - 1) * (blocks - 1)) - (mask[d] > 0 ? share[s] : 0);
+    return t_eps * (dy * dy + dx * dx) / ((blocks - 1) * (blocks - 1)) -
+           (mask[d] > 0 ? share[s] : 0);
 }
 
 void am_puzzle_plan(int blocks, double t_eps, const float *mask, const double *share, int *source)
@@ -144,7 +159,8 @@ void am_puzzle_plan(int blocks, double t_eps, const float *mask, const double *s
 }
 
 /* to += weight of the block x moved */
-static void add_image(const am_puzzle *p, const float *x, const int *source, const float *mask, int of_j, float *to)
+static void add_image(const am_puzzle *p, const float *x, const int *source, const float *mask,
+                      int of_j, float *to)
 {
     int size = p->side / p->moved, n = p->moved;
     for (int c = 0; c < p->channels; c++)
@@ -152,10 +168,12 @@ static void add_image(const am_puzzle *p, const float *x, const int *source, con
             float weight = of_j ? 1 - mask[d] : mask[d];
             if (source[d] < 0 || weight == 0) continue;
             size_t plane = (size_t)c * (size_t)(p->side * p->side);
-            const float *from = x + plane + (size_t)(source[d] / n * size * p->side + source[d] % n * size);
+            const float *from =
+                x + plane + (size_t)(source[d] / n * size * p->side + source[d] % n * size);
             float *there = to + plane + (size_t)(d / n * size * p->side + d % n * size);
             for (int y = 0; y < size; y++)
-                for (int u = 0; u < size; u++) there[y * p->side + u] += weight * from[y * p->side + u];
+                for (int u = 0; u < size; u++)
+                    there[y * p->side + u] += weight * from[y * p->side + u];
         }
 }
 

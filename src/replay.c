@@ -8,34 +8,42 @@ typedef struct replay {
     am_trainer t;
     am_examiner examiner;
     am_tensors in;
-    am_arena mem;               /* what goes out */
+    am_arena mem; /* what goes out */
     am_tensor *out;
     int outs, most;
-    const char *path;           /* of IN, for messages */
+    const char *path; /* of IN, for messages */
     const am_tensor *images, *labels, *labels_b, *perm, *lambda, *rate, *follow, *weight;
     int steps, batch;
 } replay;
 
-static am_status get(replay *r, const char *name, am_type type, int required, const am_tensor **out, am_err *e)
+static am_status get(replay *r, const char *name, am_type type, int required, const am_tensor **out,
+                     am_err *e)
 {
     *out = am_tensor_find(&r->in, name);
-    if (!*out && required) return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "has no tensor '%s'", name);
+    if (!*out && required)
+        return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "has no tensor '%s'", name);
     if (*out && (*out)->type != type)
-        return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'%s' has another type than %s", name, type == AM_F32 ? "F32" : "I32");
+        return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'%s' has another type than %s", name,
+                       type == AM_F32 ? "F32" : "I32");
     return AM_OK;
 }
 
-static am_status want_count(const replay *r, const am_tensor *x, const char *name, size_t count, am_err *e)
+static am_status want_count(const replay *r, const am_tensor *x, const char *name, size_t count,
+                            am_err *e)
 {
     if (!x || am_tensor_count(x) == count) return AM_OK;
-    return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'%s' holds %zu numbers, expected %zu", name, am_tensor_count(x), count);
+    return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'%s' holds %zu numbers, expected %zu", name,
+                   am_tensor_count(x), count);
 }
 
-static am_status in_range(const replay *r, const am_tensor *x, const char *name, int most, am_err *e)
+static am_status in_range(const replay *r, const am_tensor *x, const char *name, int most,
+                          am_err *e)
 {
     const int *v = x ? x->data : NULL;
     for (size_t i = 0; x && i < am_tensor_count(x); i++)
-        if (v[i] < 0 || v[i] >= most) return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'%s' holds %d; it must be from 0 to %d", name, v[i], most - 1);
+        if (v[i] < 0 || v[i] >= most)
+            return am_fail(e, AM_EINPUT, (am_loc){r->path, 0},
+                           "'%s' holds %d; it must be from 0 to %d", name, v[i], most - 1);
     return AM_OK;
 }
 
@@ -50,7 +58,9 @@ static am_status permutations(const replay *r, am_err *e)
         for (int i = 0; i < r->batch; i++) bad |= seen[v[k * r->batch + i]]++;
     }
     free(seen);
-    return bad ? am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'permutation' has a row that is no permutation") : AM_OK;
+    return bad ? am_fail(e, AM_EINPUT, (am_loc){r->path, 0},
+                         "'permutation' has a row that is no permutation")
+               : AM_OK;
 }
 
 static am_status read_input(replay *r, const char *path, am_err *e)
@@ -59,8 +69,10 @@ static am_status read_input(replay *r, const char *path, am_err *e)
     AM_TRY(am_safetensors_read(&r->in, path, e));
     AM_TRY(get(r, "images", AM_F32, 1, &r->images, e));
     AM_TRY(get(r, "labels", AM_I32, 1, &r->labels, e));
-    if (r->images->dims != 5 || r->images->dim[0] < 1 || r->images->dim[1] < 1 || r->images->dim[1] > 65536 || r->images->dim[0] > 1000000)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0}, "'images' must have the shape [steps][batch][channels][rows][columns]");
+    if (r->images->dims != 5 || r->images->dim[0] < 1 || r->images->dim[1] < 1 ||
+        r->images->dim[1] > 65536 || r->images->dim[0] > 1000000)
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                       "'images' must have the shape [steps][batch][channels][rows][columns]");
     r->steps = (int)r->images->dim[0];
     r->batch = (int)r->images->dim[1];
     return AM_OK;
@@ -70,8 +82,11 @@ static am_status check_input(replay *r, int automix, am_err *e)
 {
     size_t t = (size_t)r->steps, b = (size_t)r->batch;
     am_shape in = r->t.net.input;
-    if (r->images->dim[2] != (size_t)in.c || r->images->dim[3] != (size_t)in.h || r->images->dim[4] != (size_t)in.w)
-        return am_fail(e, AM_EINPUT, (am_loc){r->path, 0}, "'images' are %zux%zux%zu, and the cfg's input is %dx%dx%d", r->images->dim[2], r->images->dim[3], r->images->dim[4], in.c, in.h, in.w);
+    if (r->images->dim[2] != (size_t)in.c || r->images->dim[3] != (size_t)in.h ||
+        r->images->dim[4] != (size_t)in.w)
+        return am_fail(e, AM_EINPUT, (am_loc){r->path, 0},
+                       "'images' are %zux%zux%zu, and the cfg's input is %dx%dx%d",
+                       r->images->dim[2], r->images->dim[3], r->images->dim[4], in.c, in.h, in.w);
     AM_TRY(get(r, "labels_b", AM_I32, 0, &r->labels_b, e));
     AM_TRY(get(r, "permutation", AM_I32, automix, &r->perm, e));
     AM_TRY(get(r, "lambda", AM_F32, automix || r->labels_b, &r->lambda, e));
@@ -81,7 +96,8 @@ static am_status check_input(replay *r, int automix, am_err *e)
     AM_TRY(want_count(r, r->labels, "labels", t * b, e));
     AM_TRY(want_count(r, r->labels_b, "labels_b", t * b, e));
     AM_TRY(want_count(r, r->perm, "permutation", 2 * t * b, e));
-    if (automix || (r->lambda && am_tensor_count(r->lambda) != t)) AM_TRY(want_count(r, r->lambda, "lambda", automix ? 2 * t : t * b, e));
+    if (automix || (r->lambda && am_tensor_count(r->lambda) != t))
+        AM_TRY(want_count(r, r->lambda, "lambda", automix ? 2 * t : t * b, e));
     AM_TRY(want_count(r, r->rate, "learning_rate", t, e));
     AM_TRY(want_count(r, r->follow, "teacher_momentum", t, e));
     AM_TRY(want_count(r, r->weight, "mask_weight", t, e));
@@ -111,18 +127,23 @@ static void out_activation(replay *r, const char *name, int step, am_shape s, am
     snprintf(full, sizeof full, "%s.%d", name, step);
     float *to = out_tensor(r, full, 4, dim);
     if (!to) return;
-    if (planes) r->t.be->ops->download(r->t.be, am_count(s), d, to);
-    else r->t.be->ops->get(r->t.be, s, d, to);
+    if (planes)
+        r->t.be->ops->download(r->t.be, am_count(s), d, to);
+    else
+        r->t.be->ops->get(r->t.be, s, d, to);
 }
 
-static void out_weights(replay *r, const char *prefix, const am_weights *w, int gradients, int mixblock)
+static void out_weights(replay *r, const char *prefix, const am_weights *w, int gradients,
+                        int mixblock)
 {
     for (int i = 1; i < r->t.net.layers; i++)
         for (int k = 0; k < r->t.net.layer[i].params; k++) {
             const am_layer *l = &r->t.net.layer[i];
             const am_param *p = &l->param[k];
             char full[80];
-            if ((gradients && p->role != AM_LEARNED) || (!mixblock && !strcmp(l->type->name, "mixblock"))) continue;
+            if ((gradients && p->role != AM_LEARNED) ||
+                (!mixblock && !strcmp(l->type->name, "mixblock")))
+                continue;
             snprintf(full, sizeof full, "%s.%d.%s", prefix, i - 1, p->name);
             float *to = out_tensor(r, full, p->dims, p->dim);
             am_dev from = gradients ? w->grad : p->role == AM_LEARNED ? w->value : w->buffer;
@@ -135,7 +156,8 @@ static void plain_labels(replay *r, int step)
 {
     am_trainer *t = &r->t;
     int n = r->batch, k = t->classes;
-    const int *a = (const int *)r->labels->data + step * n, *b = r->labels_b ? (const int *)r->labels_b->data + step * n : a;
+    const int *a = (const int *)r->labels->data + step * n,
+              *b = r->labels_b ? (const int *)r->labels_b->data + step * n : a;
     const float *lam = r->lambda ? r->lambda->data : NULL;
     int each = r->lambda && am_tensor_count(r->lambda) == (size_t)r->steps * (size_t)n;
     float *q = calloc((size_t)n * (size_t)k, sizeof *q);
@@ -153,8 +175,10 @@ static void fill_state(replay *r, int step)
     am_trainer *t = &r->t;
     int n = r->batch;
     for (int k = 0; k < 2 && r->perm; k++) {
-        memcpy(am_state_ints(t, t->pair[k].perm), (const int *)r->perm->data + (2 * step + k) * n, (size_t)n * sizeof(int));
-        for (int i = 0; i < n; i++) am_state_host(t, t->pair[k].lam)[i] = ((const float *)r->lambda->data)[2 * step + k];
+        memcpy(am_state_ints(t, t->pair[k].perm), (const int *)r->perm->data + (2 * step + k) * n,
+               (size_t)n * sizeof(int));
+        for (int i = 0; i < n; i++)
+            am_state_host(t, t->pair[k].lam)[i] = ((const float *)r->lambda->data)[2 * step + k];
     }
     am_step_schedule(t);
     for (int i = 0; i < t->stretches; i++) {
@@ -176,7 +200,8 @@ static am_status one_step(replay *r, int step, int automix, float *losses, am_er
     fill_state(r, step);
     am_teach_labels(t, (const int *)r->labels->data + step * r->batch);
     if (!automix) plain_labels(r, step);
-    t->be->ops->put(t->be, image, (const float *)r->images->data + (size_t)step * am_count(image), am_here(&t->space, t->x));
+    t->be->ops->put(t->be, image, (const float *)r->images->data + (size_t)step * am_count(image),
+                    am_here(&t->space, t->x));
     am_step_learn(t, m);
     if (step == 0) out_weights(r, "grad", &t->student, 1, 1);
     if (automix) {
@@ -218,7 +243,8 @@ static am_status load(replay *r, am_err *e)
     return AM_OK;
 }
 
-static am_status run(replay *r, const am_cfg *c, am_backend *be, const char *in, const char *out, am_err *e)
+static am_status run(replay *r, const am_cfg *c, am_backend *be, const char *in, const char *out,
+                     am_err *e)
 {
     am_trainer *t = &r->t;
     AM_TRY(read_input(r, in, e));
@@ -238,7 +264,8 @@ static am_status run(replay *r, const am_cfg *c, am_backend *be, const char *in,
     size_t dim[2] = {(size_t)r->steps, automix ? AM_LOSSES : 1};
     float *losses = r->out ? out_tensor(r, "losses", 2, dim) : NULL;
     if (!losses) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    for (int step = 0; step < r->steps; step++) AM_TRY(one_step(r, step, automix, losses + (size_t)step * dim[1], e));
+    for (int step = 0; step < r->steps; step++)
+        AM_TRY(one_step(r, step, automix, losses + (size_t)step * dim[1], e));
     out_weights(r, "student", &t->student, 0, 1);
     if (t->has_teacher) out_weights(r, "teacher", &t->teacher, 0, 0);
     AM_TRY(evaluate(r, e));
@@ -255,7 +282,8 @@ am_status am_replay(const am_run *o, const char *in, const char *out, am_err *e)
     am_run judge = *o;
     if (!o->backend) judge.backend = "cpu";
     if (!o->isa && !strcmp(judge.backend, "cpu")) judge.isa = "exact";
-    am_status s = r ? am_cfg_load(&c, &mem, o->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    am_status s =
+        r ? am_cfg_load(&c, &mem, o->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s) s = am_open_backend(&be, &judge, &c, e);
     if (!s) s = run(r, &c, &be, in, out, e);
     if (r) {

@@ -13,7 +13,7 @@ static uint64_t scramble(uint64_t x)
 am_rng am_rng_at(uint64_t seed, uint64_t a, uint64_t b)
 {
     uint64_t key = scramble(seed ^ scramble(a ^ scramble(b)));
-    am_rng r = {0, (scramble(key) << 1) | 1};           /* an odd increment selects the stream */
+    am_rng r = {0, (scramble(key) << 1) | 1}; /* an odd increment selects the stream */
     am_rng_u32(&r);
     r.state += key;
     am_rng_u32(&r);
@@ -30,7 +30,7 @@ uint32_t am_rng_u32(am_rng *r)
 
 uint32_t am_rng_below(am_rng *r, uint32_t n)
 {
-    uint32_t reject = (0u - n) % n, x;                  /* 2^32 mod n values would be favoured */
+    uint32_t reject = (0u - n) % n, x; /* 2^32 mod n values would be favoured */
     do x = am_rng_u32(r);
     while (x < reject);
     return x % n;
@@ -42,11 +42,14 @@ double am_rng_real(am_rng *r)
     return (double)((hi << 21) | (lo >> 11)) * 0x1p-53;
 }
 
-double am_rng_between(am_rng *r, double lo, double hi) { return lo + (hi - lo) * am_rng_real(r); }
+double am_rng_between(am_rng *r, double lo, double hi)
+{
+    return lo + (hi - lo) * am_rng_real(r);
+}
 
 double am_rng_normal(am_rng *r)
 {
-    double u = 1 - am_rng_real(r), v = am_rng_real(r);  /* u in (0, 1] */
+    double u = 1 - am_rng_real(r), v = am_rng_real(r); /* u in (0, 1] */
     return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
 }
 
@@ -66,7 +69,7 @@ double am_rng_beta(am_rng *r, double a, double b)
 {
     double x = am_rng_gamma(r, a), y = am_rng_gamma(r, b);
     if (x + y > 0) return x / (x + y);
-    return am_rng_real(r) < a / (a + b);                /* both underflowed: a, b near 0, two points */
+    return am_rng_real(r) < a / (a + b); /* both underflowed: a, b near 0, two points */
 }
 
 void am_rng_permute(am_rng *r, int n, int *p)

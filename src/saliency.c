@@ -16,7 +16,9 @@ enum { SIDE = 64 };
 
 size_t am_saliency_room(int h, int w)
 {
-    size_t pixels = (size_t)h * (size_t)w, fine = (size_t)(h + 1) * (size_t)(w + 1) * sizeof(float) + pixels * (2 * sizeof(int) + 2);
+    size_t pixels = (size_t)h * (size_t)w,
+           fine =
+               (size_t)(h + 1) * (size_t)(w + 1) * sizeof(float) + pixels * (2 * sizeof(int) + 2);
     size_t spectral = (6 * SIDE * SIDE + 2 * SIDE) * sizeof(double);
     return (fine > spectral ? fine : spectral) + 64;
 }
@@ -26,7 +28,7 @@ static int grey_of(const unsigned char *p, int c)
     return c < 3 ? p[0] : (9798 * p[0] + 19235 * p[1] + 3735 * p[2] + (1 << 14)) >> 15;
 }
 
-static int mirror(int i, int n)                         /* without repeating the edge */
+static int mirror(int i, int n) /* without repeating the edge */
 {
     if (n == 1) return 0;
     return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i;
@@ -40,21 +42,28 @@ static void blur(const unsigned char *from, int h, int w, unsigned char *to)
             int sum = 0;
             for (int i = -1; i <= 1; i++)
                 for (int j = -1; j <= 1; j++)
-                    sum += (2 - (i != 0)) * (2 - (j != 0)) * from[mirror(y + i, h) * w + mirror(x + j, w)];
+                    sum += (2 - (i != 0)) * (2 - (j != 0)) *
+                           from[mirror(y + i, h) * w + mirror(x + j, w)];
             to[y * w + x] = (unsigned char)((sum + 8) >> 4);
         }
 }
 
-static int within(int v, int most) { return v < 0 ? 0 : v > most ? most : v; }
+static int within(int v, int most)
+{
+    return v < 0 ? 0 : v > most ? most : v;
+}
 
 /* On and off of one window of 2 n + 1, itself not counted. */
-static void add_window(const unsigned char *grey, const float *sum, int h, int w, int n, int *on, int *off)
+static void add_window(const unsigned char *grey, const float *sum, int h, int w, int n, int *on,
+                       int *off)
 {
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
-            int x1 = within(x - n + 1, w), x2 = within(x + n + 1, w), y1 = within(y - n + 1, h), y2 = within(y + n + 1, h);
+            int x1 = within(x - n + 1, w), x2 = within(x + n + 1, w), y1 = within(y - n + 1, h),
+                y2 = within(y + n + 1, h);
             float here = grey[y * w + x];
-            float all = sum[y2 * (w + 1) + x2] + sum[y1 * (w + 1) + x1] - sum[y2 * (w + 1) + x1] - sum[y1 * (w + 1) + x2];
+            float all = sum[y2 * (w + 1) + x2] + sum[y1 * (w + 1) + x1] - sum[y2 * (w + 1) + x1] -
+                        sum[y1 * (w + 1) + x2];
             float mean = (all - here) / (float)((x2 - x1) * (y2 - y1) - 1);
             if (here > mean) on[y * w + x] += (int)(here - mean);
             if (mean > here) off[y * w + x] += (int)(mean - here);
@@ -68,7 +77,8 @@ static int greatest(const int *v, int n)
     return most;
 }
 
-void am_saliency_fine(const unsigned char *pixel, int h, int w, int c, void *room, unsigned char *map)
+void am_saliency_fine(const unsigned char *pixel, int h, int w, int c, void *room,
+                      unsigned char *map)
 {
     static const int windows[] = {12, 24, 48, 28, 56, 112};
     int n = h * w;
@@ -87,7 +97,8 @@ void am_saliency_fine(const unsigned char *pixel, int h, int w, int c, void *roo
         }
     }
     memset(on, 0, 2 * (size_t)n * sizeof *on);
-    for (size_t k = 0; k < sizeof windows / sizeof *windows; k++) add_window(grey, sum, h, w, windows[k], on, off);
+    for (size_t k = 0; k < sizeof windows / sizeof *windows; k++)
+        add_window(grey, sum, h, w, windows[k], on, off);
     int most_on = greatest(on, n), most_off = greatest(off, n), most = 0;
     for (int i = 0; i < n; i++) {
         on[i] = most_on ? (int)(255.0 * (double)((float)on[i] / (float)most_on)) : 0;
@@ -108,7 +119,8 @@ static double sample(const double *from, int n_h, int n_w, double y, double x)
     x = fmin(fmax(x, 0), n_w - 1);
     int y0 = (int)y, x0 = (int)x, y1 = y0 + (y0 < n_h - 1), x1 = x0 + (x0 < n_w - 1);
     double a = y - y0, b = x - x0;
-    return (1 - a) * ((1 - b) * from[y0 * n_w + x0] + b * from[y0 * n_w + x1]) + a * ((1 - b) * from[y1 * n_w + x0] + b * from[y1 * n_w + x1]);
+    return (1 - a) * ((1 - b) * from[y0 * n_w + x0] + b * from[y0 * n_w + x1]) +
+           a * ((1 - b) * from[y1 * n_w + x0] + b * from[y1 * n_w + x1]);
 }
 
 /* Two-dimensional Fourier transform in place by plain sums along rows, then columns. */
@@ -120,7 +132,8 @@ static void transform(double *re, double *im, int sign, double *line)
             for (int f = 0; f < SIDE; f++) {
                 double a = 0, b = 0;
                 for (int i = 0; i < SIDE; i++) {
-                    double angle = sign * 6.283185307179586 * (f * i % SIDE) / SIDE, c = cos(angle), s = sin(angle);
+                    double angle = sign * 6.283185307179586 * (f * i % SIDE) / SIDE, c = cos(angle),
+                           s = sin(angle);
                     a += re[first + i * step] * c - im[first + i * step] * s;
                     b += re[first + i * step] * s + im[first + i * step] * c;
                 }
@@ -161,14 +174,16 @@ void am_saliency_spectral(const unsigned char *pixel, int h, int w, int c, void 
             u = fmin(fmax(u, 0), w - 1);
             int y0 = (int)v, x0 = (int)u, y1 = y0 + (y0 < h - 1), x1 = x0 + (x0 < w - 1);
             double a = v - y0, b = u - x0;
-            re[y * SIDE + x] = (1 - a) * ((1 - b) * grey_of(pixel + (y0 * w + x0) * c, c) + b * grey_of(pixel + (y0 * w + x1) * c, c)) +
-                               a * ((1 - b) * grey_of(pixel + (y1 * w + x0) * c, c) + b * grey_of(pixel + (y1 * w + x1) * c, c));
+            re[y * SIDE + x] = (1 - a) * ((1 - b) * grey_of(pixel + (y0 * w + x0) * c, c) +
+                                          b * grey_of(pixel + (y0 * w + x1) * c, c)) +
+                               a * ((1 - b) * grey_of(pixel + (y1 * w + x0) * c, c) +
+                                    b * grey_of(pixel + (y1 * w + x1) * c, c));
             im[y * SIDE + x] = 0;
         }
     transform(re, im, -1, line);
     for (int i = 0; i < ALL; i++) size[i] = log(sqrt(re[i] * re[i] + im[i] * im[i]) + 1e-9);
     smooth(size, 1, 0, mean);
-    for (int i = 0; i < ALL; i++) {                         /* amplitude exp(residual), the phase as it was */
+    for (int i = 0; i < ALL; i++) { /* amplitude exp(residual), the phase as it was */
         double was = sqrt(re[i] * re[i] + im[i] * im[i]) + 1e-9, is = exp(size[i] - mean[i]);
         re[i] *= is / was;
         im[i] *= is / was;
@@ -183,5 +198,8 @@ void am_saliency_spectral(const unsigned char *pixel, int h, int w, int c, void 
     }
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
-            map[y * w + x] = most > 0 ? (float)(sample(mean, SIDE, SIDE, (y + 0.5) * SIDE / h - 0.5, (x + 0.5) * SIDE / w - 0.5) / most) : 0;
+            map[y * w + x] = most > 0 ? (float)(sample(mean, SIDE, SIDE, (y + 0.5) * SIDE / h - 0.5,
+                                                       (x + 0.5) * SIDE / w - 0.5) /
+                                                most)
+                                      : 0;
 }

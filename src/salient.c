@@ -4,8 +4,11 @@
 
 am_status am_salient_open(am_salient *s, const am_mix *m, am_trainer *t, double lesson, am_err *e)
 {
-    am_trip trip = {.to = t->clean_head, .n = t->n, .flags = AM_GRAD_FROM | (lesson > 0 ? AM_TRAIN | AM_GRAD_WEIGHTS : 0)};
-    size_t mark = am_space_mark(&t->space), n = (size_t)t->n, plane = (size_t)(t->net.input.h * t->net.input.w);
+    am_trip trip = {.to = t->clean_head,
+                    .n = t->n,
+                    .flags = AM_GRAD_FROM | (lesson > 0 ? AM_TRAIN | AM_GRAD_WEIGHTS : 0)};
+    size_t mark = am_space_mark(&t->space), n = (size_t)t->n,
+           plane = (size_t)(t->net.input.h * t->net.input.w);
     s->lesson = lesson;
     AM_TRY(am_pass_make(&s->pass, &s->plan, &t->net, trip, &t->student, &t->space, e));
     am_space_release(&t->space, mark);
@@ -36,7 +39,8 @@ void am_salient_find(am_salient *s, am_trainer *t, am_dev x)
     p->given = x;
     p->q = am_here(&t->space, t->q);
     p->seed = am_state_dev(t, t->seed);
-    p->scale = s->lesson > 0 ? (float)(2 * s->lesson / t->classes) * am_update_share(t) : 1.0f / (float)t->n;
+    p->scale = s->lesson > 0 ? (float)(2 * s->lesson / t->classes) * am_update_share(t)
+                             : 1.0f / (float)t->n;
     am_forward(p);
     am_backward(p);
     t->be->ops->get(t->be, am_batch_of(t->net.input, t->n), am_dy(p, &t->net.layer[0]), s->x);

@@ -3,10 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const am_backend_type *am_type_of(const am_backend *be) { return be->name ? am_backend_find(be->name) : NULL; }
+const am_backend_type *am_type_of(const am_backend *be)
+{
+    return be->name ? am_backend_find(be->name) : NULL;
+}
 
 /* precision= lies in [net]; the backend is opened before the net is, so it is looked up here. */
-static am_status precision_of(const am_run *o, const am_cfg *c, am_precision *out, int *chosen, am_err *e)
+static am_status precision_of(const am_run *o, const am_cfg *c, am_precision *out, int *chosen,
+                              am_err *e)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
     const char *word = o->precision;
@@ -24,12 +28,14 @@ static am_status precision_of(const am_run *o, const am_cfg *c, am_precision *ou
             *out = (am_precision)i;
             return AM_OK;
         }
-    return am_fail(e, o->precision ? AM_EUSAGE : AM_EINPUT, where, "precision=%s: choose one of auto, fp32, bf16, fast, tf32, fp16", word);
+    return am_fail(e, o->precision ? AM_EUSAGE : AM_EINPUT, where,
+                   "precision=%s: choose one of auto, fp32, bf16, fast, tf32, fp16", word);
 }
 
 am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, am_err *e)
 {
-    am_backend_options how = {.threads = o->threads, .isa = o->isa, .plans = o->plans, .uncaptured = o->uncaptured};
+    am_backend_options how = {
+        .threads = o->threads, .isa = o->isa, .plans = o->plans, .uncaptured = o->uncaptured};
     int chosen;
     AM_TRY(precision_of(o, c, &how.precision, &chosen, e));
     if (o->gpus) how.device = atoi(o->gpus);
@@ -39,9 +45,14 @@ am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, am_e
         const char *words[8] = {"auto"};
         int n = 1;
         for (int i = 0; am_backends()[i]; i++) words[n++] = am_backends()[i]->name;
-        if (!t && !strcmp(name, "cuda")) return am_fail(e, AM_EUSAGE, (am_loc){"-backend", 0}, "this automix was built without CUDA; build it with: make GPU=1");
-        if (!t) return am_fail(e, AM_EUSAGE, (am_loc){"-backend", 0}, "no backend is called '%s'; choose auto, cpu, simd or cuda%s%s", name,
-                               am_nearest(name, words, n) ? "; did you mean " : "", am_nearest(name, words, n) ? am_nearest(name, words, n) : "");
+        if (!t && !strcmp(name, "cuda"))
+            return am_fail(e, AM_EUSAGE, (am_loc){"-backend", 0},
+                           "this automix was built without CUDA; build it with: make GPU=1");
+        if (!t)
+            return am_fail(e, AM_EUSAGE, (am_loc){"-backend", 0},
+                           "no backend is called '%s'; choose auto, cpu, simd or cuda%s%s", name,
+                           am_nearest(name, words, n) ? "; did you mean " : "",
+                           am_nearest(name, words, n) ? am_nearest(name, words, n) : "");
         if (!chosen && !strcmp(name, "cuda")) how.precision = AM_BF16;
         return t->open(be, &how, e);
     }
@@ -57,7 +68,8 @@ am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, am_e
             return AM_OK;
         }
         size_t used = strlen(why);
-        snprintf(why + used, sizeof why - used, " (not %s: %.200s)", am_backends()[i]->name, reason.text);
+        snprintf(why + used, sizeof why - used, " (not %s: %.200s)", am_backends()[i]->name,
+                 reason.text);
     }
     *be = (am_backend){0};
     return am_fail(e, AM_EDEVICE, AM_NOPLACE, "no backend runs here:%s", why);
@@ -73,16 +85,25 @@ void am_close_backend(am_backend *be)
 am_status am_check_classes(const am_data *d, const am_trainer *t, am_err *e)
 {
     if (t->net.input.c != 3)
-        return am_fail(e, AM_EINPUT, t->net.layer[0].loc, "[net] channels=%d, and images have 3; set channels=3", t->net.input.c);
+        return am_fail(e, AM_EINPUT, t->net.layer[0].loc,
+                       "[net] channels=%d, and images have 3; set channels=3", t->net.input.c);
     if (d->classes == t->classes) return AM_OK;
     const am_layer *l = &t->net.layer[t->clean_head];
-    return am_fail(e, AM_EINPUT, l->loc, "the network tells %d classes apart and %s has classes=%d; set output= of the [connected] above this [softmax] to %d",
+    return am_fail(e, AM_EINPUT, l->loc,
+                   "the network tells %d classes apart and %s has classes=%d; set output= of the "
+                   "[connected] above this [softmax] to %d",
                    t->classes, d->file, d->classes, d->classes);
 }
 
 am_augment am_augment_of(const am_net_options *o, int train)
 {
-    am_augment a = {.width = o->width, .height = o->height, .filter = (am_filter)o->filter, .resize = o->resize, .aspect = 1, .saturation = 1, .exposure = 1};
+    am_augment a = {.width = o->width,
+                    .height = o->height,
+                    .filter = (am_filter)o->filter,
+                    .resize = o->resize,
+                    .aspect = 1,
+                    .saturation = 1,
+                    .exposure = 1};
     if (!train) return a;
     a.flip = o->flip;
     a.pad_crop = o->pad_crop;

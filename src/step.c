@@ -7,7 +7,8 @@ am_mix *am_step_mix(am_trainer *t)
     am_rng r = am_rng_at(t->seed_value, 0x70726f62, (uint64_t)t->step);
     double u = am_rng_real(&r);
     for (int i = 0; i < t->mixes; i++) {
-        if (u < t->mix[i].common.prob || (i + 1 == t->mixes && t->plain.common.prob <= 0)) return &t->mix[i];
+        if (u < t->mix[i].common.prob || (i + 1 == t->mixes && t->plain.common.prob <= 0))
+            return &t->mix[i];
         u -= t->mix[i].common.prob;
     }
     return &t->plain;
@@ -33,15 +34,21 @@ void am_teach_labels(am_trainer *t, const int *labels)
 {
     memcpy(am_state_ints(t, t->labels), labels, (size_t)t->n * sizeof *labels);
     am_upload_state(t);
-    t->be->ops->onehot(t->be, t->n, t->classes, (float)t->net.options.label_smooth_eps, am_state_dev(t, t->labels), am_here(&t->space, t->q));
+    t->be->ops->onehot(t->be, t->n, t->classes, (float)t->net.options.label_smooth_eps,
+                       am_state_dev(t, t->labels), am_here(&t->space, t->q));
 }
 
 /* What the loader's threads do, for a batch that does not come from them. */
 static const unsigned char *prepare_here(am_trainer *t)
 {
     for (int i = 0; t->extra_size && i < t->n; i++) {
-        am_rng r = am_rng_at(t->seed_value, 0x70726570, ((uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part) * (uint64_t)t->n + (uint64_t)i);
-        am_prepare(t, t->pixels + (size_t)i * am_count(t->net.input), &r, t->extra_room + (size_t)i * t->extra_size);
+        am_rng r = am_rng_at(
+            t->seed_value, 0x70726570,
+            ((uint64_t)t->step * (uint64_t)t->net.options.subdivisions + (uint64_t)t->part) *
+                    (uint64_t)t->n +
+                (uint64_t)i);
+        am_prepare(t, t->pixels + (size_t)i * am_count(t->net.input), &r,
+                   t->extra_room + (size_t)i * t->extra_size);
     }
     return t->extra_room;
 }
@@ -70,7 +77,9 @@ const am_layer *am_find_not_finite(am_trainer *t, am_err *e)
 {
     const am_ops *op = t->be->ops;
     am_mix *m = am_step_mix(t);
-    const am_pass *p = m->clean.plan.net ? &m->clean.pass : m->mixed.plan.net ? &m->mixed.pass : NULL;
+    const am_pass *p = m->clean.plan.net   ? &m->clean.pass
+                       : m->mixed.plan.net ? &m->mixed.pass
+                                           : NULL;
     am_dev flag = t->clip_scratch;
     (void)e;
     if (!p) return NULL;

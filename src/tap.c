@@ -1,23 +1,29 @@
 #include "tap.h"
 
-static am_status find_layers(am_taps *s, const am_mix *m, const am_trainer *t, const am_layers *given, const char *const *names, am_err *e)
+static am_status find_layers(am_taps *s, const am_mix *m, const am_trainer *t,
+                             const am_layers *given, const char *const *names, am_err *e)
 {
     for (int i = 0; i < given->count; i++) s->layer[s->count++] = given->at[i];
     for (int i = 0; !given->count && names[i]; i++) {
         int l = am_net_find(&t->net, names[i]);
         if (l < 0)
-            return am_fail(e, AM_EINPUT, m->loc, "method=%s mixes after the layer '%s', and no layer has that name; say where with layers=NAME,NAME", m->type->name, names[i]);
+            return am_fail(e, AM_EINPUT, m->loc,
+                           "method=%s mixes after the layer '%s', and no layer has that name; say "
+                           "where with layers=NAME,NAME",
+                           m->type->name, names[i]);
         s->layer[s->count++] = l;
     }
     return AM_OK;
 }
 
-am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *given, const char *const *names, am_err *e)
+am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *given,
+                       const char *const *names, am_err *e)
 {
     AM_TRY(find_layers(s, m, t, given, names, e));
     for (int i = 0; i < s->count; i++) {
         am_shape y = t->net.layer[s->layer[i]].out;
-        size_t room = t->be->ops->room(t->be, am_batch_of(y, t->n)), pixels = (size_t)(y.h * y.w), values = pixels * (size_t)y.c;
+        size_t room = t->be->ops->room(t->be, am_batch_of(y, t->n)), pixels = (size_t)(y.h * y.w),
+               values = pixels * (size_t)y.c;
         if (room > s->room) s->room = room;
         if (pixels > s->pixels) s->pixels = pixels;
         if (values > s->values) s->values = values;
@@ -30,15 +36,20 @@ am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *gi
         int l = s->layer[i];
         const char *name = t->net.layer[l].name ? t->net.layer[l].name : t->net.layer[l].type->name;
         if (l && (!m->mixed.plan.run[l] || l >= m->mixed.plan.trip.to))
-            return am_fail(e, AM_EINPUT, m->loc, "layers=: the head that learns mixed images does not see '%s'; choose layers above it", name);
+            return am_fail(e, AM_EINPUT, m->loc,
+                           "layers=: the head that learns mixed images does not see '%s'; choose "
+                           "layers above it",
+                           name);
         if (l && m->mixed.plan.fused[l] > 0)
-            return am_fail(e, AM_EINPUT, m->loc, "layers=: '%s' is one branch of a [shortcut]; choose the [shortcut] itself", name);
+            return am_fail(
+                e, AM_EINPUT, m->loc,
+                "layers=: '%s' is one branch of a [shortcut]; choose the [shortcut] itself", name);
     }
     return AM_OK;
 }
 
-void am_tap_learn(am_mix *m, am_trainer *t, int layer, am_tap_at *forward,
-                  am_tap_at *backward, void *self)
+void am_tap_learn(am_mix *m, am_trainer *t, int layer, am_tap_at *forward, am_tap_at *backward,
+                  void *self)
 {
     const am_ops *o = t->be->ops;
     am_dev x = am_here(&t->space, t->x), q = am_here(&t->space, t->mixed_q);

@@ -23,19 +23,25 @@ static am_status unknown_method(const char *word, am_status s, am_loc where, am_
         }
     }
     const char *near = am_nearest(word, words, n);
-    if (near) return am_fail(e, s, where, "method=%s: no such method; did you mean '%s'?", word, near);
+    if (near)
+        return am_fail(e, s, where, "method=%s: no such method; did you mean '%s'?", word, near);
     return am_fail(e, s, where, "method=%s: no such method; choose from %s", word, list);
 }
 
 /* Read one [mix] section; `empty` stands in for -mix METHOD, with every key at its default. */
-static am_status read_mix(am_trainer *t, am_mix *m, const am_section *s, const char *method, am_err *e)
+static am_status read_mix(am_trainer *t, am_mix *m, const am_section *s, const char *method,
+                          am_err *e)
 {
     const am_line *line = line_of(s, "method");
     am_names names = am_net_names(&t->net);
-    if (!method && !line) return am_fail(e, AM_EINPUT, s->loc, "[mix] needs method=, such as method=automix; see: automix help mix");
+    if (!method && !line)
+        return am_fail(e, AM_EINPUT, s->loc,
+                       "[mix] needs method=, such as method=automix; see: automix help mix");
     *m = (am_mix){.loc = s->loc};
     m->type = am_method_find(method ? method : line->value);
-    if (!m->type) return unknown_method(method ? method : line->value, AM_EINPUT, line ? line->loc : s->loc, e);
+    if (!m->type)
+        return unknown_method(method ? method : line->value, AM_EINPUT, line ? line->loc : s->loc,
+                              e);
     m->options = am_new(&t->mem, m->type->options + 1);
     m->state = am_new(&t->mem, m->type->state + 1);
     if (!m->options || !m->state) return am_fail(e, AM_ENOMEM, s->loc, "out of memory");
@@ -46,7 +52,8 @@ static am_status head(am_trainer *t, int chosen, int fallback, am_loc where, int
 {
     *out = chosen > 0 ? chosen : fallback;
     if (strcmp(t->net.layer[*out].type->name, "softmax"))
-        return am_fail(e, AM_EINPUT, where, "a head must be a [softmax]; '%s' is a [%s]", t->net.layer[*out].name ? t->net.layer[*out].name : "that layer",
+        return am_fail(e, AM_EINPUT, where, "a head must be a [softmax]; '%s' is a [%s]",
+                       t->net.layer[*out].name ? t->net.layer[*out].name : "that layer",
                        t->net.layer[*out].type->name);
     return AM_OK;
 }
@@ -57,21 +64,28 @@ static am_status read_sections(am_trainer *t, const am_cfg *c, const char *only,
     for (int i = 1; i < c->sections; i++) {
         const am_section *s = &c->section[i];
         if (!strcmp(s->name, "momentum_teacher")) {
-            if (t->has_teacher) return am_fail(e, AM_EINPUT, s->loc, "there is a second [momentum_teacher]");
+            if (t->has_teacher)
+                return am_fail(e, AM_EINPUT, s->loc, "there is a second [momentum_teacher]");
             AM_TRY(am_keys_read(am_teacher_keys, &t->follow, NULL, NULL, s, NULL, e));
             t->has_teacher = 1;
         } else if (!strcmp(s->name, "mix")) {
             const am_line *line = line_of(s, "method");
             if (only && (!line || strcmp(line->value, only))) continue;
-            if (t->mixes == AM_MAX_MIXES) return am_fail(e, AM_EINPUT, s->loc, "more than %d [mix] sections", AM_MAX_MIXES);
+            if (t->mixes == AM_MAX_MIXES)
+                return am_fail(e, AM_EINPUT, s->loc, "more than %d [mix] sections", AM_MAX_MIXES);
             AM_TRY(read_mix(t, &t->mix[t->mixes], s, NULL, e));
             share += t->mix[t->mixes++].common.prob;
-            if (share > 1 + 1e-9) return am_fail(e, AM_EINPUT, s->loc, "the prob= of the [mix] sections add up to %g; they share the steps, so at most 1", share);
+            if (share > 1 + 1e-9)
+                return am_fail(e, AM_EINPUT, s->loc,
+                               "the prob= of the [mix] sections add up to %g; they share the "
+                               "steps, so at most 1",
+                               share);
         }
     }
     static const am_line one_line = {"method", "none", {NULL, 0}};
     am_line line = one_line;
-    am_section section = {.name = "mix", .loc = {only ? "-mix" : NULL, 0}, .line = &line, .lines = 1};
+    am_section section = {
+        .name = "mix", .loc = {only ? "-mix" : NULL, 0}, .line = &line, .lines = 1};
     line.value = only ? only : "none";
     if (only && !t->mixes) {
         am_loc where = {"-mix", 0};
@@ -99,13 +113,18 @@ static am_status make_stretches(am_trainer *t, am_err *e)
             const am_layer *l = &t->net.layer[i];
             const am_param *p = &l->param[k];
             if (p->role != AM_LEARNED) continue;
-            am_stretch s = {.at = p->offset, .count = p->count, .rate = l->learning_rate,
+            am_stretch s = {.at = p->offset,
+                            .count = p->count,
+                            .rate = l->learning_rate,
                             .mixblock = !strcmp(l->type->name, "mixblock"),
-                            .decays = !((norm && p->kind & AM_PARAM_NORM) || (bias && p->kind & AM_PARAM_BIAS))};
+                            .decays = !((norm && p->kind & AM_PARAM_NORM) ||
+                                        (bias && p->kind & AM_PARAM_BIAS))};
             am_stretch *last = t->stretches ? &t->stretch[t->stretches - 1] : NULL;
-            if (last && last->rate == s.rate && last->mixblock == s.mixblock && last->decays == s.decays && last->at + last->count == s.at)
+            if (last && last->rate == s.rate && last->mixblock == s.mixblock &&
+                last->decays == s.decays && last->at + last->count == s.at)
                 last->count += s.count;
-            else t->stretch[t->stretches++] = s;
+            else
+                t->stretch[t->stretches++] = s;
         }
     for (int i = 0; i < t->stretches; i++) t->stretch[i].hyper = am_claim(t, AM_HYPER);
     return AM_OK;
@@ -114,7 +133,8 @@ static am_status make_stretches(am_trainer *t, am_err *e)
 static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
 {
     const am_ops *op = t->be->ops;
-    size_t n = (size_t)t->n, rows = n * (size_t)t->classes, plane = n * (size_t)(t->net.input.h * t->net.input.w);
+    size_t n = (size_t)t->n, rows = n * (size_t)t->classes,
+           plane = n * (size_t)(t->net.input.h * t->net.input.w);
     size_t image = op->room(t->be, am_batch_of(t->net.input, t->n));
     for (int k = 0; k < 2; k++) t->pair[k] = (am_pair){am_claim(t, n), am_claim(t, n)};
     t->labels = am_claim(t, n);
@@ -135,9 +155,11 @@ static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
     return t->extra_room ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
-am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c, const am_trainer_options *o, am_err *e)
+am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c,
+                          const am_trainer_options *o, am_err *e)
 {
-    *t = (am_trainer){.be = be, .space = {.be = be}, .fixed_lambda = -1, .steps = 1, .steps_per_epoch = 1};
+    *t = (am_trainer){
+        .be = be, .space = {.be = be}, .fixed_lambda = -1, .steps = 1, .steps_per_epoch = 1};
     t->schedule.momentum = -1;
     t->cfg_text = c->text ? c->text : "";
     AM_TRY(am_net_open(&t->net, be, c, e));
@@ -149,7 +171,8 @@ am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c, const 
     t->seed_value = (uint64_t)(o->seed >= 0 ? o->seed : t->net.options.seed);
     int first = am_net_first(&t->net, "softmax", 0), second = am_net_first(&t->net, "softmax", 1);
     if (first < 0)
-        return am_fail(e, AM_EINPUT, (am_loc){c->file, 0}, "a classifier ends in a [softmax], and this cfg has none");
+        return am_fail(e, AM_EINPUT, (am_loc){c->file, 0},
+                       "a classifier ends in a [softmax], and this cfg has none");
     t->classes = t->net.layer[first].out.c;
     t->clean_head = first;
     t->mixed_head = second > 0 ? second : first;
@@ -161,7 +184,10 @@ am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c, const 
     for (int k = 0; am_net_first(&t->net, "softmax", k) >= 0; k++) {
         const am_layer *l = &t->net.layer[am_net_first(&t->net, "softmax", k)];
         if (l->out.c != t->classes)
-            return am_fail(e, AM_EINPUT, l->loc, "this head has %d classes and the first one %d; every head needs the same", l->out.c, t->classes);
+            return am_fail(
+                e, AM_EINPUT, l->loc,
+                "this head has %d classes and the first one %d; every head needs the same",
+                l->out.c, t->classes);
     }
     return lay_out(t, o, e);
 }
@@ -172,15 +198,19 @@ am_status am_trainer_add(am_trainer *t, const am_cfg *c, const char *method, am_
     am_section section = {.name = "mix", .loc = {"-mix", 0}, .line = &line, .lines = 1};
     const am_section *found = &section;
     am_mix *m = &t->mix[t->mixes];
-    if (t->mixes == AM_MAX_MIXES) return am_fail(e, AM_EINPUT, section.loc, "more than %d methods at a time", AM_MAX_MIXES);
+    if (t->mixes == AM_MAX_MIXES)
+        return am_fail(e, AM_EINPUT, section.loc, "more than %d methods at a time", AM_MAX_MIXES);
     for (int i = 1; i < c->sections; i++) {
-        const am_line *l = strcmp(c->section[i].name, "mix") ? NULL : line_of(&c->section[i], "method");
+        const am_line *l =
+            strcmp(c->section[i].name, "mix") ? NULL : line_of(&c->section[i], "method");
         if (l && !strcmp(l->value, method)) found = &c->section[i];
     }
     AM_TRY(read_mix(t, m, found, method, e));
     am_status s = am_mix_setup(m, t, e);
-    if (!s) t->mixes++;
-    else if (m->type->close) m->type->close(m, t);
+    if (!s)
+        t->mixes++;
+    else if (m->type->close)
+        m->type->close(m, t);
     return s;
 }
 

@@ -16,9 +16,11 @@ static double soft_least(int n, const float *cost, int step, const double *add, 
     return most + eps * log(sum);
 }
 
-void am_transport_plan(int places, int channels, const float *a, const float *b, double eps, int rounds, float *plan)
+void am_transport_plan(int places, int channels, const float *a, const float *b, double eps,
+                       int rounds, float *plan)
 {
-    double u[AM_TRANSPORT_PLACES] = {0}, v[AM_TRANSPORT_PLACES] = {0}, share = -eps * log((double)places);
+    double u[AM_TRANSPORT_PLACES] = {0}, v[AM_TRANSPORT_PLACES] = {0},
+           share = -eps * log((double)places);
     for (int i = 0; i < places; i++)
         for (int j = 0; j < places; j++) {
             double sum = 0;
@@ -36,8 +38,11 @@ void am_transport_plan(int places, int channels, const float *a, const float *b,
             moved += fabs(now - u[i]);
             u[i] = now;
         }
-        for (int j = 0; j < places; j++) v[j] = share - soft_least(places, plan + j, places, u, eps);
+        for (int j = 0; j < places; j++)
+            v[j] = share - soft_least(places, plan + j, places, u, eps);
     }
     for (int i = 0; i < places; i++)
-        for (int j = 0; j < places; j++) plan[i * places + j] = (float)(places * exp((u[i] + v[j] - plan[i * places + j]) / eps));
+        for (int j = 0; j < places; j++)
+            plan[i * places + j] =
+                (float)(places * exp((u[i] + v[j] - plan[i * places + j]) / eps));
 }

@@ -8,12 +8,13 @@ am_status am_examiner_layout(am_examiner *x, am_trainer *t, int batch, int top, 
     *x = (am_examiner){.t = t, .batch = batch, .top = top > t->classes ? t->classes : top};
     x->heads = t->mixed_head != t->clean_head ? 2 : 1;
     size_t mark = am_space_mark(&t->space);
-    am_space_release(&t->space, 0);                         /* between steps nothing of a step is alive */
+    am_space_release(&t->space, 0); /* between steps nothing of a step is alive */
     x->x = am_space_push(&t->space, t->be->ops->room(t->be, am_batch_of(t->net.input, batch)));
     size_t own = am_space_mark(&t->space);
     for (int net = 0; net < (t->has_teacher ? 2 : 1); net++) {
         am_trip trip = {.to = t->clean_head, .also = x->heads == 2 ? t->mixed_head : 0, .n = batch};
-        AM_TRY(am_pass_make(&x->pass[net], &x->plan[net], &t->net, trip, net == AM_TEACHER ? &t->teacher : &t->student, &t->space, e));
+        AM_TRY(am_pass_make(&x->pass[net], &x->plan[net], &t->net, trip,
+                            net == AM_TEACHER ? &t->teacher : &t->student, &t->space, e));
         am_space_release(&t->space, own);
     }
     am_space_release(&t->space, mark);
@@ -39,7 +40,10 @@ void am_examiner_close(am_examiner *x)
     *x = (am_examiner){0};
 }
 
-static int head_layer(const am_examiner *x, int head) { return head == AM_HEAD_MIX ? x->t->mixed_head : x->t->clean_head; }
+static int head_layer(const am_examiner *x, int head)
+{
+    return head == AM_HEAD_MIX ? x->t->mixed_head : x->t->clean_head;
+}
 
 static am_pass *look(am_examiner *x, int net, am_dev given, am_dev q)
 {
@@ -58,7 +62,8 @@ static void put_pixels(am_examiner *x, const unsigned char *pixel)
         mean[i] = (float)net->options.mean.at[i];
         std[i] = (float)net->options.std.at[i];
     }
-    x->t->be->ops->put_bytes(x->t->be, am_batch_of(net->input, x->batch), pixel, mean, std, am_here(&x->t->space, x->x));
+    x->t->be->ops->put_bytes(x->t->be, am_batch_of(net->input, x->batch), pixel, mean, std,
+                             am_here(&x->t->space, x->x));
 }
 
 am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_err *e)
@@ -78,7 +83,8 @@ am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_e
             am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
             for (int head = 0; head < x->heads; head++) {
                 const am_layer *softmax = &t->net.layer[head_layer(x, head)];
-                op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels, am_saved(p, softmax),
+                op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
+                          am_saved(p, softmax),
                           am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
             }
         }
@@ -90,7 +96,9 @@ am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_e
         for (int head = 0; head < x->heads; head++) {
             const float *s = tally + (2 * net + head) * AM_SCORES;
             double n = s[AM_SCORE_SAMPLES] > 0 ? s[AM_SCORE_SAMPLES] : 1;
-            out->at[net][head] = (am_accuracy){s[AM_SCORE_LOSS] / n, 100 * s[AM_SCORE_TOP1] / n, 100 * s[AM_SCORE_TOPK] / n, (long)s[AM_SCORE_SAMPLES], 1};
+            out->at[net][head] =
+                (am_accuracy){s[AM_SCORE_LOSS] / n, 100 * s[AM_SCORE_TOP1] / n,
+                              100 * s[AM_SCORE_TOPK] / n, (long)s[AM_SCORE_SAMPLES], 1};
         }
     return AM_OK;
 }
@@ -104,7 +112,8 @@ am_status am_examine_logits(am_examiner *x, int net, int head, am_dev given, flo
     return t->be->ops->sync(t->be, e);
 }
 
-am_status am_examine_batch(am_examiner *x, int net, int head, const unsigned char *pixel, float *out, am_err *e)
+am_status am_examine_batch(am_examiner *x, int net, int head, const unsigned char *pixel,
+                           float *out, am_err *e)
 {
     am_trainer *t = x->t;
     put_pixels(x, pixel);

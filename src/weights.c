@@ -12,7 +12,8 @@ static am_status block(const am_net *net, am_dev *d, size_t floats, am_err *e)
     *d = AM_NOWHERE;
     if (!floats) return AM_OK;
     *d = net->be->ops->alloc(net->be, floats);
-    return am_is(*d) ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for %zu parameters", floats);
+    return am_is(*d) ? AM_OK
+                     : am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for %zu parameters", floats);
 }
 
 am_status am_weights_open(am_weights *w, const am_net *net, int learns, am_err *e)
@@ -54,18 +55,25 @@ static void initial(const am_net *net, const am_layer *l, const am_param *p, flo
     double normal = 0, uniform = 0, constant = p->init == AM_INIT_ONE;
     switch (p->init) {
     case AM_INIT_CONV:
-        if (scheme == AM_INITS_FAN_OUT) normal = sqrt(2 / fan_out);
-        else if (scheme == AM_INITS_PYTORCH) uniform = 1 / sqrt(fan_in);
-        else normal = sqrt(2 / fan_in);
+        if (scheme == AM_INITS_FAN_OUT)
+            normal = sqrt(2 / fan_out);
+        else if (scheme == AM_INITS_PYTORCH)
+            uniform = 1 / sqrt(fan_in);
+        else
+            normal = sqrt(2 / fan_in);
         break;
     case AM_INIT_DENSE:
-        if (scheme == AM_INITS_FAN_OUT) normal = 0.01;
-        else if (scheme == AM_INITS_PYTORCH) uniform = 1 / sqrt(fan_in);
-        else uniform = sqrt(2 / fan_in);
+        if (scheme == AM_INITS_FAN_OUT)
+            normal = 0.01;
+        else if (scheme == AM_INITS_PYTORCH)
+            uniform = 1 / sqrt(fan_in);
+        else
+            uniform = sqrt(2 / fan_in);
         break;
     case AM_INIT_SMALL: normal = 0.01; break;
     case AM_INIT_ZERO:
-        if (scheme == AM_INITS_PYTORCH && p->kind == AM_PARAM_BIAS && l->params == 2 && l->param[0].init == AM_INIT_DENSE)
+        if (scheme == AM_INITS_PYTORCH && p->kind == AM_PARAM_BIAS && l->params == 2 &&
+            l->param[0].init == AM_INIT_DENSE)
             uniform = 1 / sqrt((double)l->param[0].dim[1]);
         break;
     case AM_INIT_ONE:
@@ -73,12 +81,15 @@ static void initial(const am_net *net, const am_layer *l, const am_param *p, flo
         break;
     }
     for (size_t i = 0; i < p->count; i++)
-        w[i] = (float)(normal > 0 ? normal * am_rng_normal(r) : uniform > 0 ? am_rng_between(r, -uniform, uniform) : constant);
+        w[i] = (float)(normal > 0    ? normal * am_rng_normal(r)
+                       : uniform > 0 ? am_rng_between(r, -uniform, uniform)
+                                     : constant);
 }
 
 am_status am_weights_init(am_weights *w, const am_net *net, uint64_t seed, am_err *e)
 {
-    float *value = calloc(net->learned + 1, sizeof *value), *buffer = calloc(net->buffers + 1, sizeof *buffer);
+    float *value = calloc(net->learned + 1, sizeof *value),
+          *buffer = calloc(net->buffers + 1, sizeof *buffer);
     if (!value || !buffer) {
         free(value);
         free(buffer);
@@ -88,7 +99,8 @@ am_status am_weights_init(am_weights *w, const am_net *net, uint64_t seed, am_er
         for (int k = 0; k < net->layer[i].params; k++) {
             const am_param *p = &net->layer[i].param[k];
             am_rng r = am_rng_at(seed, (uint64_t)i, (uint64_t)k);
-            initial(net, &net->layer[i], p, (p->role == AM_LEARNED ? value : buffer) + p->offset, &r);
+            initial(net, &net->layer[i], p, (p->role == AM_LEARNED ? value : buffer) + p->offset,
+                    &r);
         }
     if (net->learned) net->be->ops->upload(net->be, net->learned, value, w->value);
     if (net->buffers) net->be->ops->upload(net->be, net->buffers, buffer, w->buffer);
@@ -108,6 +120,7 @@ void am_weights_prepare(const am_net *net, const am_weights *w)
 {
     for (int i = 1; i < net->layers; i++) {
         const am_layer *l = &net->layer[i];
-        if (l->type->prepare) l->type->prepare(net, l, w->value, am_at(w->prepared, l->prepared_at));
+        if (l->type->prepare)
+            l->type->prepare(net, l, w->value, am_at(w->prepared, l->prepared_at));
     }
 }

@@ -9,9 +9,9 @@ enum { FOLDERS = sizeof folders / sizeof *folders, MOST = 64 };
 
 typedef struct body {
     const char *name;
-    size_t none[2];             /* parameters without heads: CIFAR stem, ImageNet stem */
-    double macs[3];             /* convolutions at 32 and 64 pixels with the one, at 224 with the other */
-    int channels;               /* that the head reads */
+    size_t none[2]; /* parameters without heads: CIFAR stem, ImageNet stem */
+    double macs[3]; /* convolutions at 32 and 64 pixels with the one, at 224 with the other */
+    int channels; /* that the head reads */
 } body;
 
 static const body bodies[] = {
@@ -98,7 +98,8 @@ static void wide_resnet_has_its_numbers(void **state)
         size_t out = (size_t)128 << stage, side = (size_t)32 >> stage;
         for (int block = 0; block < 4; block++) {
             size_t project = block ? 0 : in * out;
-            want += 2 * in + 9 * in * out + 2 * out + 9 * out * out + out + project + (block ? 0 : out);
+            want +=
+                2 * in + 9 * in * out + 2 * out + 9 * out * out + out + project + (block ? 0 : out);
             macs += (double)(side * side) * (double)(9 * in * out + 9 * out * out + project);
             in = out;
         }
@@ -175,7 +176,8 @@ static void check_start(am_backend *be, const char *scheme, int pytorch)
             for (int j = 1; j < p->dims; j++) fan_in *= (double)p->dim[j];
             got = variance_of(&l, p, &most);
             if (!strcmp(p->name, "weights")) {
-                double fan_out = (double)p->dim[0] * (p->dims > 2 ? (double)(p->dim[2] * p->dim[3]) : 1);
+                double fan_out =
+                    (double)p->dim[0] * (p->dims > 2 ? (double)(p->dim[2] * p->dim[3]) : 1);
                 want = pytorch ? 1 / (3 * fan_in) : dense ? 1e-4 : 2 / fan_out;
                 if (pytorch) limit = 1 / sqrt(fan_in);
             } else if (!strcmp(p->name, "biases")) {
@@ -186,13 +188,16 @@ static void check_start(am_backend *be, const char *scheme, int pytorch)
                 zeros += last;
                 want = last ? 0 : 1;
             }
-            double slack = 6 * sqrt(2 / (double)p->count);  /* of a variance, in its standard deviations */
+            double slack =
+                6 * sqrt(2 / (double)p->count); /* of a variance, in its standard deviations */
             if (fabs(got - want) > slack * want || most > limit * 1.0001)
-                fail_msg("%s, layer %d, %s: variance %g, not %g; greatest %g", scheme, i, p->name, got, want, most);
+                fail_msg("%s, layer %d, %s: variance %g, not %g; greatest %g", scheme, i, p->name,
+                         got, want, most);
         }
     }
-    assert_int_equal(zeros, pytorch ? 0 : 16);              /* one for each residual branch */
-    for (int i = 1; !pytorch && i < l.t.net.layers; i++) {  /* and it is the branch, not the projection */
+    assert_int_equal(zeros, pytorch ? 0 : 16); /* one for each residual branch */
+    /* and it is the branch, not the projection */
+    for (int i = 1; !pytorch && i < l.t.net.layers; i++) {
         const am_layer *s = &l.t.net.layer[i];
         if (strcmp(s->type->name, "shortcut")) continue;
         int projects = s->in[1] == i - 2;
@@ -252,11 +257,16 @@ static char *thin(am_arena *mem, const char *text)
         size_t n = strcspn(line, "\n");
         int value;
         char key[16];
-        if (sscanf(line, "%15[a-z]=%d", key, &value) == 2 && !strcmp(key, "filters")) to += sprintf(to, "filters=%d", value / 4);
-        else if (!strncmp(line, "batch=", 6)) to += sprintf(to, "batch=2");
-        else if (!strncmp(line, "subdivisions=", 13)) to += sprintf(to, "#");
-        else if (!strncmp(line, "width=224", 9)) to += sprintf(to, "width=64");
-        else if (!strncmp(line, "height=224", 10)) to += sprintf(to, "height=64");
+        if (sscanf(line, "%15[a-z]=%d", key, &value) == 2 && !strcmp(key, "filters"))
+            to += sprintf(to, "filters=%d", value / 4);
+        else if (!strncmp(line, "batch=", 6))
+            to += sprintf(to, "batch=2");
+        else if (!strncmp(line, "subdivisions=", 13))
+            to += sprintf(to, "#");
+        else if (!strncmp(line, "width=224", 9))
+            to += sprintf(to, "width=64");
+        else if (!strncmp(line, "height=224", 10))
+            to += sprintf(to, "height=64");
         else {
             memcpy(to, line, n);
             to += n;
@@ -286,8 +296,11 @@ static void every_cfg_steps_thin(void **state)
             t_lab_open(&l, &be, thin(&names, c.text));
             t_learn(&l, report);
             am_step_update(&l.t);
-            double loss = fmax(report[AM_LOSS_CLEAN], report[AM_LOSS_MIXED]), blind = log(l.t.classes);
-            if (!(fabs(loss - blind) < 1)) fail_msg("%s: the first loss is %g, and ln %d is %g", path[k], loss, l.t.classes, blind);
+            double loss = fmax(report[AM_LOSS_CLEAN], report[AM_LOSS_MIXED]),
+                   blind = log(l.t.classes);
+            if (!(fabs(loss - blind) < 1))
+                fail_msg("%s: the first loss is %g, and ln %d is %g", path[k], loss, l.t.classes,
+                         blind);
             t_lab_close(&l);
         }
         am_arena_free(&names);

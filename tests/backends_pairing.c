@@ -14,8 +14,8 @@ static double upsampled(const am_pairing *p, const double *l, int y, int x)
     const double v = fmin(fmax((y + .5) / p->scale - .5, 0), p->h - 1),
                  u = fmin(fmax((x + .5) / p->scale - .5, 0), p->w - 1);
     const int a = (int)v, c = (int)u, d = a + 1 < p->h ? a + 1 : a, e = c + 1 < p->w ? c + 1 : c;
-    return (1 - (v - a)) * ((1 - (u - c)) * l[a * p->w + c] + (u - c) * l[a * p->w + e])
-         + (v - a) * ((1 - (u - c)) * l[d * p->w + c] + (u - c) * l[d * p->w + e]);
+    return (1 - (v - a)) * ((1 - (u - c)) * l[a * p->w + c] + (u - c) * l[a * p->w + e]) +
+           (v - a) * ((1 - (u - c)) * l[d * p->w + c] + (u - c) * l[d * p->w + e]);
 }
 
 /* Masks, and the sum of attention entropies over log P. */
@@ -45,8 +45,10 @@ static double formula(const am_pairing *p, int n, const float *z, const int *per
             for (int d = 0; p->normalise && d < D; d++) {
                 double mean = 0, square = 0;
                 for (int x = 0; x < P; x++) mean += to[d * P + x] / P;
-                for (int x = 0; x < P; x++) square += (to[d * P + x] - mean) * (to[d * P + x] - mean) / P;
-                for (int x = 0; x < P; x++) to[d * P + x] = (to[d * P + x] - mean) / sqrt(square + 1e-6);
+                for (int x = 0; x < P; x++)
+                    square += (to[d * P + x] - mean) * (to[d * P + x] - mean) / P;
+                for (int x = 0; x < P; x++)
+                    to[d * P + x] = (to[d * P + x] - mean) / sqrt(square + 1e-6);
             }
         }
         for (int y = 0; y < P; y++) {
@@ -85,15 +87,35 @@ static am_pairing_grads gradients(const am_pairing *p, am_grad g)
         {at.query, g.beta}, {at.query_bias, g.beta}, {at.value, g.beta}, {at.value_bias, g.beta}};
 }
 
-static const struct { am_pairing p; int n; double spread; } blocks[] = {
+static const struct {
+    am_pairing p;
+    int n;
+    double spread;
+} blocks[] = {
     {{.c = 1, .h = 1, .w = 1, .depth = 1, .scale = 3}, 1, 1},
     {{.c = 4, .h = 2, .w = 3, .depth = 2, .scale = 2, .lambda_concat = 1}, 3, 1},
     {{.c = 5, .h = 3, .w = 3, .depth = 2, .scale = 4, .bilinear = 1}, 2, 2},
     {{.c = 6, .h = 4, .w = 4, .depth = 3, .scale = 1, .lambda_concat = 1, .normalise = 1}, 4, 2},
-    {{.c = 7, .h = 5, .w = 3, .depth = 4, .scale = 2, .lambda_concat = 1, .bilinear = 1,
-      .bound = 1.5f}, 3, 2},
-    {{.c = 18, .h = 4, .w = 6, .depth = 9, .scale = 2, .lambda_concat = 1, .normalise = 1,
-      .bound = 4}, 5, 1},
+    {{.c = 7,
+      .h = 5,
+      .w = 3,
+      .depth = 4,
+      .scale = 2,
+      .lambda_concat = 1,
+      .bilinear = 1,
+      .bound = 1.5f},
+     3,
+     2},
+    {{.c = 18,
+      .h = 4,
+      .w = 6,
+      .depth = 9,
+      .scale = 2,
+      .lambda_concat = 1,
+      .normalise = 1,
+      .bound = 4},
+     5,
+     1},
 };
 
 static void pairing(t_bench *b)
@@ -149,7 +171,11 @@ static void pairing(t_bench *b)
             t_clear(b);
         }
 }
-static void mixblock_and_its_gradients(void **s) { (void)s; t_each(pairing); }
+static void mixblock_and_its_gradients(void **s)
+{
+    (void)s;
+    t_each(pairing);
+}
 
 /* A case in float64, checked elsewhere by finite differences to 1e-10. */
 static void golden(t_bench *b)
@@ -159,11 +185,9 @@ static void golden(t_bench *b)
     static const double logit_mask[2][4] = {{0.47823676, 0.48603979, 0.46772114, 0.47354591},
                                             {0.57793755, 0.59942369, 0.53323485, 0.54855661}};
     static const double want[] = {
-        0.00968684, 0.03099926, -0.05306128, 0.00637976, -0.00467773,
-        -0.05264451, 0.00735294, 0.01228213, -0.04029478, -0.0037525,
-        -0.01559242, -0.01250833,
-        -0.22139048, 0.1263246, 0.08241748, -0.16008434, -0.10157068,
-        -0.14510096862754615};
+        0.00968684,  0.03099926, -0.05306128, 0.00637976,  -0.00467773, -0.05264451,
+        0.00735294,  0.01228213, -0.04029478, -0.0037525,  -0.01559242, -0.01250833,
+        -0.22139048, 0.1263246,  0.08241748,  -0.16008434, -0.10157068, -0.14510096862754615};
     float z[32], w[18], dm[32], lam[2] = {.3f, .3f}, half[2] = {.5f, .5f}, one = 1;
     int perm[2] = {1, 0};
     double mask[32], value = 0.00058704, per_sample = 0.02420114, loss = -0.31456983933981597,
@@ -205,7 +229,11 @@ static void golden(t_bench *b)
     t_plain_is(b, "batch loss", 1, batch, &value, 2e-4); /* 0.0206 - 0.02: the last bits of 0.02f */
     t_plain_is(b, "loss per sample", 1, each, &per_sample, 1e-5);
 }
-static void mixblock_by_golden_numbers(void **s) { (void)s; t_each(golden); }
+static void mixblock_by_golden_numbers(void **s)
+{
+    (void)s;
+    t_each(golden);
+}
 
 T_SUITE(backends_pairing, cmocka_unit_test(mixblock_and_its_gradients),
         cmocka_unit_test(mixblock_by_golden_numbers));

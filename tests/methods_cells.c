@@ -10,7 +10,8 @@ enum { P = M_SIDE * M_SIDE, GRID = 3, CELL = M_SIDE / GRID };
 
 static int shows_partner(bench *b, const float *mixed, int i, int p)
 {
-    float own = 30.0f * (float)i + 10, other = 30.0f * (float)m_perm(b)[i] + 10, v = mixed[(i * P + p) * 3];
+    float own = 30.0f * (float)i + 10, other = 30.0f * (float)m_perm(b)[i] + 10,
+          v = mixed[(i * P + p) * 3];
     assert_true(fabsf(v - own) < 0.01f || fabsf(v - other) < 0.01f);
     return fabsf(v - other) < 0.01f;
 }
@@ -28,15 +29,18 @@ static void grid_pastes_cells(void **state)
         am_rng r = m_chance(b, step);
         int pasted = (int)floor((1 - am_rng_beta(&r, 1, 1)) * GRID * GRID + 0.5), found = 0;
         for (int cell = 0; cell < GRID * GRID; cell++) {
-            int first = cell / GRID * CELL * M_SIDE + cell % GRID * CELL, partner = shows_partner(b, mixed, 0, first);
+            int first = cell / GRID * CELL * M_SIDE + cell % GRID * CELL,
+                partner = shows_partner(b, mixed, 0, first);
             found += partner;
             seen[cell] |= 1 << partner;
             for (int i = 0; i < M_BATCH; i++)
                 for (int p = 0; p < CELL * CELL; p++)
-                    assert_int_equal(shows_partner(b, mixed, i, first + p / CELL * M_SIDE + p % CELL), partner);
+                    assert_int_equal(
+                        shows_partner(b, mixed, i, first + p / CELL * M_SIDE + p % CELL), partner);
         }
         assert_int_equal(found, pasted);
-        for (int i = 0; i < M_BATCH; i++) assert_float_equal(m_lam(b, i), 1 - (double)pasted / (GRID * GRID), 1e-6);
+        for (int i = 0; i < M_BATCH; i++)
+            assert_float_equal(m_lam(b, i), 1 - (double)pasted / (GRID * GRID), 1e-6);
     }
     for (int cell = 0; cell < GRID * GRID; cell++) assert_int_equal(seen[cell], 3);
     m_close(b);
@@ -52,7 +56,8 @@ static double cross(const float *logit, int step, int label)
 /* The loss is the head's, plus what the local classifier says of each cell held against what that shows. */
 static void grid_asks_each_cell(void **state)
 {
-    static float mixed[M_BATCH * P * 3], local[M_BATCH * M_CLASSES * GRID * GRID], prob[M_BATCH * M_CLASSES], q[M_BATCH * M_CLASSES];
+    static float mixed[M_BATCH * P * 3], local[M_BATCH * M_CLASSES * GRID * GRID],
+        prob[M_BATCH * M_CLASSES], q[M_BATCH * M_CLASSES];
     bench *b = m_open(GRIDMIX);
     am_trainer *t = &b->t;
     (void)state;
@@ -63,21 +68,29 @@ static void grid_asks_each_cell(void **state)
         const am_pass *p = &t->mix[0].mixed.pass;
         const am_layer *l = &t->net.layer[am_net_find(&t->net, "local")];
         t->be->ops->get(t->be, am_batch_of(l->out, M_BATCH), am_y(p, l), local);
-        t->be->ops->download(t->be, M_BATCH * M_CLASSES, am_y(p, &t->net.layer[t->clean_head]), prob);
+        t->be->ops->download(t->be, M_BATCH * M_CLASSES, am_y(p, &t->net.layer[t->clean_head]),
+                             prob);
         t->be->ops->download(t->be, M_BATCH * M_CLASSES, am_here(&t->space, t->mixed_q), q);
         for (int i = 0; i < M_BATCH; i++) {
-            for (int c = 0; c < M_CLASSES; c++) want -= q[i * M_CLASSES + c] * log(prob[i * M_CLASSES + c]) / M_BATCH;
+            for (int c = 0; c < M_CLASSES; c++)
+                want -= q[i * M_CLASSES + c] * log(prob[i * M_CLASSES + c]) / M_BATCH;
             for (int cell = 0; cell < GRID * GRID; cell++) {
-                int of = shows_partner(b, mixed, i, cell / GRID * CELL * M_SIDE + cell % GRID * CELL) ? m_perm(b)[i] : i;
-                want += 0.7 / (GRID * GRID * M_BATCH) * cross(local + i * M_CLASSES * GRID * GRID + cell, GRID * GRID, of % M_CLASSES);
+                int of =
+                    shows_partner(b, mixed, i, cell / GRID * CELL * M_SIDE + cell % GRID * CELL)
+                        ? m_perm(b)[i]
+                        : i;
+                want +=
+                    0.7 / (GRID * GRID * M_BATCH) *
+                    cross(local + i * M_CLASSES * GRID * GRID + cell, GRID * GRID, of % M_CLASSES);
             }
         }
         assert_float_equal(m_loss(b, AM_LOSS_MIXED), want, 1e-5);
         assert_true(m_gradient_error(b, step, 1) < 5e-3);
     }
     m_close(b);
-    b = m_open(M_NET M_BODY "[convolutional]\nname=local\ninput=stage1\nfilters=4\nsize=1\nactivation=linear\n"
-               "[mix]\nmethod=gridmix\ngrid=3\n");            /* places of 6 x 6: means over 2 x 2 */
+    b = m_open(M_NET M_BODY
+               "[convolutional]\nname=local\ninput=stage1\nfilters=4\nsize=1\nactivation=linear\n"
+               "[mix]\nmethod=gridmix\ngrid=3\n"); /* places of 6 x 6: means over 2 x 2 */
     assert_true(m_gradient_error(b, 1, 1) < 5e-3);
     m_close(b);
 }
@@ -122,9 +135,12 @@ static double by_pairs(const am_comix *o, const double *cost, int choice[N][CELL
         for (int a = 0; a < CELLS; a++) {
             f += cost[choice[i][a] * CELLS + a];
             for (int b = a + 1; b < CELLS; b++)
-                f += o->beta / CELLS * (choice[i][a] != choice[i][b] && abs(a / SIDE - b / SIDE) + abs(a % SIDE - b % SIDE) == 1);
+                f += o->beta / CELLS *
+                     (choice[i][a] != choice[i][b] &&
+                      abs(a / SIDE - b / SIDE) + abs(a % SIDE - b % SIDE) == 1);
             for (int j = 0; j < N; j++)
-                for (int b = 0; b < CELLS && j != i; b++) f += o->gamma / CELLS * (choice[i][a] == choice[j][b]);
+                for (int b = 0; b < CELLS && j != i; b++)
+                    f += o->gamma / CELLS * (choice[i][a] == choice[j][b]);
         }
     return f;
 }
@@ -144,7 +160,8 @@ static void objective(void **state)
             choice[i / CELLS][i % CELLS] = (int)am_rng_below(&r, N);
             share[i * N + choice[i / CELLS][i % CELLS]] = 1;
         }
-        assert_float_equal(am_comix_objective(&o, N, cost, share), by_pairs(&o, cost, choice), 1e-9);
+        assert_float_equal(am_comix_objective(&o, N, cost, share), by_pairs(&o, cost, choice),
+                           1e-9);
     }
 }
 
@@ -196,7 +213,8 @@ static void first_round_is_a_cut(void **state)
  * ever are two mixtures the same. */
 static void mixtures_differ(void **state)
 {
-    const am_comix o = {.grid = SIDE, .alpha = 2, .beta = 0.1, .gamma = 1, .tau = 0.83, .eta = 0.05, .rounds = 4};
+    const am_comix o = {
+        .grid = SIDE, .alpha = 2, .beta = 0.1, .gamma = 1, .tau = 0.83, .eta = 0.05, .rounds = 4};
     static float share[N * CELLS * N];
     double salient[N * CELLS], near[N * N], room[N * (CELLS + N)];
     int halves = 0, several = 0, same = 0;
@@ -227,17 +245,19 @@ static void mixtures_differ(void **state)
             }
             several += sources > 1;
             for (int j = 0; j < i; j++)
-                same += !memcmp(share + i * CELLS * N, share + j * CELLS * N, sizeof(float) * CELLS * N);
+                same += !memcmp(share + i * CELLS * N, share + j * CELLS * N,
+                                sizeof(float) * CELLS * N);
         }
     }
     assert_true(halves > 0 && several > 40 && same < 24);
 }
 
 /* Of the method: cells are read back from the pixels; labels are the images' shares of the cells. */
-#define COMIXUP M_NET M_BODY "[mix]\nmethod=comixup\ngrid=3\npart=4\nbeta=0.01\ntau=0.83\nclean_lambda=2\n"
+#define COMIXUP                                                                                    \
+    M_NET M_BODY "[mix]\nmethod=comixup\ngrid=3\npart=4\nbeta=0.01\ntau=0.83\nclean_lambda=2\n"
 static void labels_are_shares_of_cells(void **state)
 {
-    static const int grey[M_BATCH] = {2, 6, 18, 54, 162, 250};  /* and no mean of two is a third */
+    static const int grey[M_BATCH] = {2, 6, 18, 54, 162, 250}; /* and no mean of two is a third */
     static float mixed[M_BATCH * P * 3], q[M_BATCH * M_CLASSES];
     bench *b = m_open(COMIXUP);
     int several = 0;
@@ -254,7 +274,8 @@ static void labels_are_shares_of_cells(void **state)
                 int found = 0;
                 for (int a = first; a < last; a++)
                     for (int k = a; k < last; k++) {
-                        if (fabs(mixed[(i * P + p) * 3] - (grey[a] + grey[k]) / 2.0) > 0.05) continue;
+                        if (fabs(mixed[(i * P + p) * 3] - (grey[a] + grey[k]) / 2.0) > 0.05)
+                            continue;
                         found++;
                         want[a % M_CLASSES] += 0.5 / P;
                         want[k % M_CLASSES] += 0.5 / P;
@@ -262,7 +283,8 @@ static void labels_are_shares_of_cells(void **state)
                     }
                 assert_int_equal(found, 1);
                 assert_float_equal(mixed[(i * P + p) * 3 + 1], 20 * (p / M_SIDE), 0.01);
-                if (p % CELL) assert_float_equal(mixed[(i * P + p) * 3], mixed[(i * P + p - 1) * 3], 0.01);
+                if (p % CELL)
+                    assert_float_equal(mixed[(i * P + p) * 3], mixed[(i * P + p - 1) * 3], 0.01);
             }
             for (int c = 0; c < M_CLASSES; c++) {
                 assert_float_equal(q[i * M_CLASSES + c], want[c], 1e-5);
@@ -286,7 +308,8 @@ static void clean_lambda_teaches(void **state)
     m_learn(a, 0);
     a->t.be->ops->download(a->t.be, n, a->t.student.grad, with);
     a->t.be->ops->fill(a->t.be, n, 0, a->t.student.grad);
-    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x), am_here(&a->t.space, a->t.mixed_q));
+    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x),
+             am_here(&a->t.space, a->t.mixed_q));
     a->t.be->ops->download(a->t.be, n, a->t.student.grad, without);
     m_learn(c, 0);
     c->t.be->ops->download(c->t.be, n, c->t.student.grad, clean);
@@ -300,6 +323,8 @@ static void clean_lambda_teaches(void **state)
     m_close(c);
 }
 
-T_SUITE(methods_cells, cmocka_unit_test(grid_pastes_cells), cmocka_unit_test(grid_asks_each_cell), cmocka_unit_test(grid_wants_a_classifier),
-        cmocka_unit_test(objective), cmocka_unit_test(salient_images_show), cmocka_unit_test(first_round_is_a_cut),
-        cmocka_unit_test(mixtures_differ), cmocka_unit_test(labels_are_shares_of_cells), cmocka_unit_test(clean_lambda_teaches));
+T_SUITE(methods_cells, cmocka_unit_test(grid_pastes_cells), cmocka_unit_test(grid_asks_each_cell),
+        cmocka_unit_test(grid_wants_a_classifier), cmocka_unit_test(objective),
+        cmocka_unit_test(salient_images_show), cmocka_unit_test(first_round_is_a_cut),
+        cmocka_unit_test(mixtures_differ), cmocka_unit_test(labels_are_shares_of_cells),
+        cmocka_unit_test(clean_lambda_teaches));

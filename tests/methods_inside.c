@@ -5,7 +5,8 @@
 /* Mixing after a linear layer is mixing before it. */
 static void manifold_commutes_with_linear(void **state)
 {
-    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=image\n"), *b = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=stem\n");
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=image\n"),
+          *b = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=stem\n");
     static float ga[4000], gb[4000];
     size_t n = a->t.net.learned;
     (void)state;
@@ -30,7 +31,8 @@ static void manifold_commutes_with_linear(void **state)
 /* At lambda = 1 nothing is mixed, wherever. */
 static void manifold_without_mixing(void **state)
 {
-    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=stage1\n"), *b = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=manifoldmix\nlayers=stage1\n"),
+          *b = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
     (void)state;
     a->t.fixed_lambda = 1;
     m_learn(a, 0);
@@ -77,7 +79,8 @@ static void refused(const char *section, const char *part)
 static void layers_refused(void **state)
 {
     (void)state;
-    refused("[mix]\nmethod=manifoldmix\nlayers=stage1,one\nmixed=mix\n[momentum_teacher]\n", "does not see 'one'");
+    refused("[mix]\nmethod=manifoldmix\nlayers=stage1,one\nmixed=mix\n[momentum_teacher]\n",
+            "does not see 'one'");
     refused("[mix]\nmethod=manifoldmix\nlayers=stge1\n", "stage1");
 }
 
@@ -98,7 +101,9 @@ static void patchup_of_everything(void **state)
     (void)state;
     for (int soft = 0; soft < 2; soft++) {
         char text[2000];
-        snprintf(text, sizeof text, M_NET M_BODY "[mix]\nmethod=patchup\nblock=1\ngamma=1\nlayers=stem\n%s", soft ? "mode=soft\n" : "");
+        snprintf(text, sizeof text,
+                 M_NET M_BODY "[mix]\nmethod=patchup\nblock=1\ngamma=1\nlayers=stem\n%s",
+                 soft ? "mode=soft\n" : "");
         bench *a = m_open(text), *b = m_open(M_NET M_BODY "[mix]\nmethod=mixup\n");
         a->t.fixed_lambda = b->t.fixed_lambda = soft ? 0.3 : 0;
         for (long step = 0; step < 4; step++) {
@@ -119,7 +124,8 @@ static void patchup_of_everything(void **state)
  * linear layer on flat images, a number that shows the partner is the partner's. */
 static void patchup_label(void **state)
 {
-    bench *b = m_open(M_NET M_BODY "[mix]\nmethod=patchup\nblock=3\nlayers=stem\nno_repeat=1\n"), *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    bench *b = m_open(M_NET M_BODY "[mix]\nmethod=patchup\nblock=3\nlayers=stem\nno_repeat=1\n"),
+          *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
     static float mixed[M_BATCH * 5 * M_SIDE * M_SIDE], plain[M_BATCH * 5 * M_SIDE * M_SIDE];
     int stem = am_net_find(&b->t.net, "stem");
     am_shape shape = am_batch_of(b->t.net.layer[stem].out, M_BATCH);
@@ -133,11 +139,13 @@ static void patchup_label(void **state)
         am_forward(p);
         b->t.be->ops->get(b->t.be, shape, am_y(p, &b->t.net.layer[stem]), mixed);
         am_forward(&c->t.mix[0].clean.pass);
-        c->t.be->ops->get(c->t.be, shape, am_y(&c->t.mix[0].clean.pass, &c->t.net.layer[stem]), plain);
+        c->t.be->ops->get(c->t.be, shape, am_y(&c->t.mix[0].clean.pass, &c->t.net.layer[stem]),
+                          plain);
         for (int i = 0; i < M_BATCH; i++) {
             int own = 0;
             for (size_t k = 0; k < one; k++) {
-                float mine = plain[(size_t)i * one + k], other = plain[(size_t)m_perm(b)[i] * one + k], v = mixed[(size_t)i * one + k];
+                float mine = plain[(size_t)i * one + k],
+                      other = plain[(size_t)m_perm(b)[i] * one + k], v = mixed[(size_t)i * one + k];
                 assert_true(fabsf(v - mine) < 1e-5f || fabsf(v - other) < 1e-5f);
                 own += fabsf(v - mine) < 1e-5f;
             }
@@ -160,7 +168,8 @@ static void patchup_share(void **state)
         m_learn(b, step);
         sum += 1 - m_lam(b, 0);
     }
-    assert_true(sum / 60 > 0.08 && sum / 60 < 0.14);        /* gamma', to a larger border than dropblock's, less overlap */
+    assert_true(sum / 60 > 0.08 &&
+                sum / 60 < 0.14); /* gamma', to a larger border than dropblock's, less overlap */
     m_close(b);
 }
 
@@ -201,12 +210,13 @@ static void align_gradients(void **state)
 
 static void align_with_itself(void **state)
 {
-    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=alignmix\neps=0.001\nlayers=stage2\n"), *b = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=alignmix\neps=0.001\nlayers=stage2\n"),
+          *b = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
     int itself[M_BATCH];
     (void)state;
     for (int i = 0; i < M_BATCH; i++) itself[i] = i;
     a->t.fixed_perm = itself;
-    for (long step = 0; step < 4; step++) {                 /* features correspond to themselves */
+    for (long step = 0; step < 4; step++) { /* features correspond to themselves */
         m_learn(a, step);
         m_learn(b, step);
         assert_float_equal(m_loss(a, AM_LOSS_MIXED), m_loss(b, AM_LOSS_CLEAN), 2e-3);
@@ -215,7 +225,9 @@ static void align_with_itself(void **state)
     m_close(b);
 }
 
-T_SUITE(methods_inside, cmocka_unit_test(manifold_commutes_with_linear), cmocka_unit_test(manifold_without_mixing),
-        cmocka_unit_test(manifold_gradients), cmocka_unit_test(layers_refused), cmocka_unit_test(patchup_gradients),
-        cmocka_unit_test(patchup_of_everything), cmocka_unit_test(patchup_label), cmocka_unit_test(patchup_share),
-        cmocka_unit_test(plan_finds_the_order), cmocka_unit_test(align_gradients), cmocka_unit_test(align_with_itself));
+T_SUITE(methods_inside, cmocka_unit_test(manifold_commutes_with_linear),
+        cmocka_unit_test(manifold_without_mixing), cmocka_unit_test(manifold_gradients),
+        cmocka_unit_test(layers_refused), cmocka_unit_test(patchup_gradients),
+        cmocka_unit_test(patchup_of_everything), cmocka_unit_test(patchup_label),
+        cmocka_unit_test(patchup_share), cmocka_unit_test(plan_finds_the_order),
+        cmocka_unit_test(align_gradients), cmocka_unit_test(align_with_itself));

@@ -14,7 +14,8 @@ static void no_swap_helps(int side, int labels, int square, long trial, int *glo
     for (int i = 0; i < sites * labels; i++) unary[i] = am_rng_between(&r, -1, 1);
     for (int i = 0; i < sites; i++) right[i] = am_rng_real(&r), down[i] = am_rng_real(&r);
     for (int a = 0; a < labels; a++)
-        for (int b = 0; b < labels; b++) distance[a * labels + b] = square ? (a - b) * (a - b) / 4.0 : a != b;
+        for (int b = 0; b < labels; b++)
+            distance[a * labels + b] = square ? (a - b) * (a - b) / 4.0 : a != b;
     am_cut c = {side, side, labels, unary, right, down, distance};
     double found = am_cut_swap(&c, label), best = INFINITY;
     assert_float_equal(found, am_cut_energy(&c, label), 1e-9);
@@ -27,8 +28,10 @@ static void no_swap_helps(int side, int labels, int square, long trial, int *glo
             if (other[i] != label[i]) used |= 1 << other[i] | 1 << label[i], differs = 1;
         double e = am_cut_energy(&c, other);
         best = fmin(best, e);
-        if (differs && used & (used - 1) && !((used & (used - 1)) & ((used & (used - 1)) - 1)) && e < found - 1e-9)
-            fail_msg("%dx%d, %d labels, trial %ld: %g, but a swap reaches %g", side, side, labels, trial, found, e);
+        if (differs && used & (used - 1) && !((used & (used - 1)) & ((used & (used - 1)) - 1)) &&
+            e < found - 1e-9)
+            fail_msg("%dx%d, %d labels, trial %ld: %g, but a swap reaches %g", side, side, labels,
+                     trial, found, e);
     }
     *global += found < best + 1e-9;
 }
@@ -40,20 +43,26 @@ static void cuts(void **state)
         for (int labels = 2; labels <= 3; labels++) {
             int global = 0, trials = 40;
             for (int k = 0; k < trials; k++) no_swap_helps(side, labels, k % 2, k, &global);
-            assert_true(global >= (labels == 2 ? trials : trials * 3 / 4));     /* two labels: one cut is the whole answer */
+            assert_true(global >=
+                        (labels == 2
+                             ? trials
+                             : trials * 3 / 4)); /* two labels: one cut is the whole answer */
         }
 }
 
 /* ---- the mask ---- */
 enum { SIDE = 8, C = 2 };
-typedef struct pictures { float x[2][C * SIDE * SIDE], g[2][SIDE * SIDE]; } pictures;
+typedef struct pictures {
+    float x[2][C * SIDE * SIDE], g[2][SIDE * SIDE];
+} pictures;
 
 static void make_pictures(pictures *p, uint64_t seed)
 {
     am_rng r = am_rng_at(seed, 3, 4);
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < C * SIDE * SIDE; i++) p->x[k][i] = (float)am_rng_normal(&r);
-        for (int i = 0; i < SIDE * SIDE; i++) p->g[k][i] = (float)am_rng_real(&r) * (i % 7 == k ? 5 : 1);
+        for (int i = 0; i < SIDE * SIDE; i++)
+            p->g[k][i] = (float)am_rng_real(&r) * (i % 7 == k ? 5 : 1);
     }
 }
 
@@ -64,7 +73,7 @@ static double picture_cost(const pictures *p, const am_puzzle *o, double lambda,
     double cost = 0, b = o->beta / (16 * 2);
     int cell = 2, size = SIDE / 2;
     for (int i = 0; i < 4; i++) {
-        int shown = code >> i & 1;                          /* 1: x_i, which is picture 0 */
+        int shown = code >> i & 1; /* 1: x_i, which is picture 0 */
         double lost = 0, all = 0;
         for (int k = 0; k < SIDE * SIDE; k++) {
             int block = k / SIDE / size * 2 + k % SIDE / size;
@@ -83,9 +92,13 @@ static double picture_cost(const pictures *p, const am_puzzle *o, double lambda,
                     double mean[2] = {0, 0};
                     for (int way = 0; way < 2; way++)
                         for (int q = 0; q < cell * cell; q++) {
-                            int across = size - cell + way * cell + q / cell, along = (down ? i % 2 : i / 2) * size + k * cell + q % cell;
+                            int across = size - cell + way * cell + q / cell,
+                                along = (down ? i % 2 : i / 2) * size + k * cell + q % cell;
                             int y = down ? across : along, x = down ? along : across;
-                            mean[way] += (p->x[(way ? v : u) ? 0 : 1][(c * SIDE + y) * SIDE + x] * o->std[c] + o->mean[c]) / (cell * cell);
+                            mean[way] += (p->x[(way ? v : u) ? 0 : 1][(c * SIDE + y) * SIDE + x] *
+                                              o->std[c] +
+                                          o->mean[c]) /
+                                         (cell * cell);
                         }
                     step += fabs(mean[0] - mean[1]) / (C * size / cell);
                 }
@@ -103,7 +116,8 @@ static void mask_is_the_cheapest_picture(void **state)
         pictures p;
         float mask[4];
         make_pictures(&p, seed);
-        am_puzzle o = {SIDE, C, 2, 2, 2, 2, 0, 1.2 + (double)(seed % 3) * 4, 0.5, 0.2, 0.8, mean, std};
+        am_puzzle o = {SIDE, C,   2,   2,    2,  2, 0, 1.2 + (double)(seed % 3) * 4,
+                       0.5,  0.2, 0.8, mean, std};
         double lambda = 0.2 + 0.01 * (double)seed, best = INFINITY;
         am_puzzle_pair pair = {p.x[0], p.x[1], p.g[0], p.g[1], lambda};
         int at = 0, got = 0;
@@ -136,7 +150,8 @@ static void transport(void **state)
 static void labels_follow_blocks(void **state)
 {
     static float mixed[M_BATCH * P * 3];
-    bench *b = m_open(M_NET M_BODY "[mix]\nmethod=puzzlemix\nlabels=2\ntransport=0\nt_size=-1\nno_repeat=1\n");
+    bench *b = m_open(M_NET M_BODY
+                      "[mix]\nmethod=puzzlemix\nlabels=2\ntransport=0\nt_size=-1\nno_repeat=1\n");
     int varied = 0;
     (void)state;
     for (long step = 0; step < 12; step++) {
@@ -145,7 +160,8 @@ static void labels_follow_blocks(void **state)
         for (int i = 0; i < M_BATCH; i++) {
             int kept = 0;
             for (int p = 0; p < P; p++) {
-                float v = mixed[(i * P + p) * 3], own = 30.0f * (float)i + 10, other = 30.0f * (float)m_perm(b)[i] + 10;
+                float v = mixed[(i * P + p) * 3], own = 30.0f * (float)i + 10,
+                      other = 30.0f * (float)m_perm(b)[i] + 10;
                 assert_true(fabsf(v - own) < 0.01f || fabsf(v - other) < 0.01f);
                 kept += fabsf(v - own) < 0.01f;
             }
@@ -171,9 +187,13 @@ static void rest_gradient(void **state)
     size_t n = am_count(shape);
     double along = 0, change = 0, size = 0, length = 0;
     (void)state;
-    m_learn(b, 0);                                          /* statistics other than 0 and 1 */
-    am_place in = am_space_push(&space, t->be->ops->room(t->be, shape)), loss = am_space_push(&space, 1);
-    t_ok(am_pass_make(&pass, &plan, &t->net, (am_trip){.to = t->clean_head, .n = M_BATCH, .flags = AM_GRAD_FROM}, &t->student, &space, &e), &e);
+    m_learn(b, 0); /* statistics other than 0 and 1 */
+    am_place in = am_space_push(&space, t->be->ops->room(t->be, shape)),
+             loss = am_space_push(&space, 1);
+    t_ok(am_pass_make(&pass, &plan, &t->net,
+                      (am_trip){.to = t->clean_head, .n = M_BATCH, .flags = AM_GRAD_FROM},
+                      &t->student, &space, &e),
+         &e);
     t_ok(am_space_commit(&space, &e), &e);
     pass.given = am_here(&space, in);
     pass.q = am_here(&t->space, t->q);
@@ -188,7 +208,8 @@ static void rest_gradient(void **state)
             am_backward(&pass);
             t->be->ops->get(t->be, shape, am_dy(&pass, &t->net.layer[0]), g);
             for (size_t i = 0; i < n; i++) size += (double)g[i] * g[i];
-            for (size_t i = 0; i < n; i++) d[i] = (float)(am_rng_normal(&r) / sqrt((double)n) + g[i] / sqrt(size));
+            for (size_t i = 0; i < n; i++)
+                d[i] = (float)(am_rng_normal(&r) / sqrt((double)n) + g[i] / sqrt(size));
             for (size_t i = 0; i < n; i++) length += (double)d[i] * d[i];
             for (size_t i = 0; i < n; i++) along += (double)g[i] * (d[i] /= (float)sqrt(length));
         }
@@ -209,13 +230,15 @@ static void rest_gradient(void **state)
 static void clean_lambda_teaches(void **state)
 {
     static float with[4000], without[4000], clean[4000];
-    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=puzzlemix\nclean_lambda=3\n"), *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=puzzlemix\nclean_lambda=3\n"),
+          *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
     size_t n = a->t.net.learned;
     (void)state;
     m_learn(a, 0);
     a->t.be->ops->download(a->t.be, n, a->t.student.grad, with);
     a->t.be->ops->fill(a->t.be, n, 0, a->t.student.grad);
-    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x), am_here(&a->t.space, a->t.mixed_q));
+    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x),
+             am_here(&a->t.space, a->t.mixed_q));
     a->t.be->ops->download(a->t.be, n, a->t.student.grad, without);
     m_learn(c, 0);
     c->t.be->ops->download(c->t.be, n, c->t.student.grad, clean);
@@ -230,5 +253,6 @@ static void clean_lambda_teaches(void **state)
     m_close(c);
 }
 
-T_SUITE(methods_puzzle, cmocka_unit_test(cuts), cmocka_unit_test(mask_is_the_cheapest_picture), cmocka_unit_test(transport),
-        cmocka_unit_test(labels_follow_blocks), cmocka_unit_test(rest_gradient), cmocka_unit_test(clean_lambda_teaches));
+T_SUITE(methods_puzzle, cmocka_unit_test(cuts), cmocka_unit_test(mask_is_the_cheapest_picture),
+        cmocka_unit_test(transport), cmocka_unit_test(labels_follow_blocks),
+        cmocka_unit_test(rest_gradient), cmocka_unit_test(clean_lambda_teaches));

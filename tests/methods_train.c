@@ -5,20 +5,27 @@
 enum { STEPS = 50, EDGE = 10, CLASSES = 8 };
 
 #define NET                                                                                        \
-    "[net]\nbatch=16\nwidth=12\nheight=12\nchannels=3\nlearning_rate=0.05\nmomentum=0.9\nmean=0.5,0.5,0.5\nstd=0.25,0.25,0.25\n" \
+    "[net]\nbatch=16\nwidth=12\nheight=12\nchannels=3\nlearning_rate=0.05\nmomentum=0.9\nmean=0."  \
+    "5,0.5,0.5\nstd=0.25,0.25,0.25\n"                                                              \
     "[convolutional]\nname=stem\nfilters=8\nsize=3\npad=1\nbatch_normalize=1\nactivation=relu\n"   \
     "[convolutional]\nname=stage1\nfilters=8\nsize=3\npad=1\nbatch_normalize=1\nactivation=relu\n" \
-    "[convolutional]\nname=stage2\nfilters=12\nsize=3\nstride=2\npad=1\nbatch_normalize=1\nactivation=relu\n" \
-    "[avgpool]\nname=pool\n[connected]\ninput=pool\noutput=8\nactivation=linear\n[softmax]\nname=one\n" \
+    "[convolutional]\nname=stage2\nfilters=12\nsize=3\nstride=2\npad=1\nbatch_normalize="          \
+    "1\nactivation=relu\n"                                                                         \
+    "[avgpool]\nname=pool\n[connected]\ninput=pool\noutput=8\nactivation=linear\n[softmax]\nname=" \
+    "one\n"                                                                                        \
     "[connected]\ninput=pool\noutput=8\nactivation=linear\n[softmax]\nname=mix\n"
 #define BLOCK "[mixblock]\ninput=stage2\nnormalise=1\nbound=4\n"
 #define LOCAL "[convolutional]\nname=local\ninput=stage2\nfilters=8\nsize=1\nactivation=linear\n"
 #define TEACHER "[momentum_teacher]\nmomentum=0.9\n"
 
 /* What a method needs besides its name; the others run on the net alone. */
-static const struct { const char *name, *layers, *keys; } more[] = {
+static const struct {
+    const char *name, *layers, *keys;
+} more[] = {
     {"automix", BLOCK, TEACHER},
-    {"automix", "[mixblock]\ninput=stage2\nlambda_concat=0\nlambda_mul=1\nlambda_residual=1\nlambda_mul_k=0.25\nqk_concat=1\nvalue_hidden=6\n",
+    {"automix",
+     "[mixblock]\ninput=stage2\nlambda_concat=0\nlambda_mul=1\nlambda_residual=1\nlambda_mul_k=0."
+     "25\nqk_concat=1\nvalue_hidden=6\n",
      "mask_loss=l1var\n" TEACHER},
     {"automix", BLOCK, ""},
     {"mixup", "", TEACHER},
@@ -32,11 +39,13 @@ static void paint(t_lab *l, uint64_t seed)
         am_rng r = am_rng_at(seed, 1, (uint64_t)i);
         int c = l->batch.label[i] = (int)am_rng_below(&r, CLASSES);
         for (int k = 0; k < 12 * 12 * 3; k++)
-            l->batch.pixel[i * 12 * 12 * 3 + k] = (unsigned char)((c >> k % 3 & 1 ? 150 : 30) + (int)am_rng_below(&r, 70));
+            l->batch.pixel[i * 12 * 12 * 3 + k] =
+                (unsigned char)((c >> k % 3 & 1 ? 150 : 30) + (int)am_rng_below(&r, 70));
     }
 }
 
-static void trains(am_backend *be, const char *name, const char *layers, const char *keys, const char *save)
+static void trains(am_backend *be, const char *name, const char *layers, const char *keys,
+                   const char *save)
 {
     char text[3000];
     double first = 0, last = 0;
@@ -49,13 +58,16 @@ static void trains(am_backend *be, const char *name, const char *layers, const c
         paint(&l, (uint64_t)step);
         t_learn(&l, report);
         for (int k = 0; k < AM_LOSSES; k++) sum += (double)report[AM_REPORT_LOSS + k];
-        if (!isfinite(sum)) fail_msg("%s: %s %s: losses of step %d are not finite", be->about, name, keys, step);
+        if (!isfinite(sum))
+            fail_msg("%s: %s %s: losses of step %d are not finite", be->about, name, keys, step);
         if (step < EDGE) first += sum / EDGE;
         if (step >= STEPS - EDGE) last += sum / EDGE;
         am_step_update(&l.t);
         l.t.step++;
     }
-    if (!(last < 0.9 * first)) fail_msg("%s: %s %s: the losses went from %.3f to %.3f", be->about, name, keys, first, last);
+    if (!(last < 0.9 * first))
+        fail_msg("%s: %s %s: the losses went from %.3f to %.3f", be->about, name, keys, first,
+                 last);
     if (save) {
         am_err e = {0};
         t_ok(am_weights_save(&l.t, save, AM_SAVE_WEIGHTS, NULL, &e), &e);
@@ -76,7 +88,8 @@ static void train_all(am_backend *be)
                 trains(be, more[k].name, more[k].layers, more[k].keys, NULL);
                 done |= strcmp(more[k].name, "mixup") != 0;
             }
-        if (!done) trains(be, (*m)->name, "", strcmp((*m)->name, "attentivemix") ? "" : attentive, NULL);
+        if (!done)
+            trains(be, (*m)->name, "", strcmp((*m)->name, "attentivemix") ? "" : attentive, NULL);
     }
 }
 

@@ -378,8 +378,10 @@ static void every_teacher_sees_images(void **state)
 {
     static const char text[] =
         "[net]\nbatch=8\nwidth=16\nheight=16\nlearning_rate=0.1\n"
-        "[convolutional]\nname=stage1\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=relu\n"
-        "[convolutional]\nname=stage2\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation=relu\n"
+        "[convolutional]\nname=stage1\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation="
+        "relu\n"
+        "[convolutional]\nname=stage2\nbatch_normalize=1\nfilters=8\nsize=3\npad=1\nactivation="
+        "relu\n"
         "[avgpool]\nname=pool\n[connected]\noutput=3\nactivation=linear\n[softmax]\nname=one\n"
         "[connected]\ninput=pool\noutput=3\nactivation=linear\n[softmax]\nname=mix\n"
         "[mixblock]\ninput=stage2\n"
@@ -392,15 +394,18 @@ static void every_teacher_sees_images(void **state)
             const char *name = am_methods()[i]->name;
             char cfg[2000];
             t_lab l;
-            if (!strcmp(name, "attentivemix")) continue;    /* wants a file that training makes */
-            snprintf(cfg, sizeof cfg, text, name, strcmp(name, "gridmix") ? "" : "local_weight=0\n", clean);
+            if (!strcmp(name, "attentivemix")) continue; /* wants a file that training makes */
+            snprintf(cfg, sizeof cfg, text, name, strcmp(name, "gridmix") ? "" : "local_weight=0\n",
+                     clean);
             t_lab_open(&l, &be, cfg);
             size_t n = l.t.net.buffers;
             float *before = t_get(&be, l.t.teacher.buffer, n);
             t_update(&l);
-            float *after = t_get(&be, l.t.teacher.buffer, n), *student = t_get(&be, l.t.student.buffer, n);
+            float *after = t_get(&be, l.t.teacher.buffer, n),
+                  *student = t_get(&be, l.t.student.buffer, n);
             for (size_t k = 0; k < n; k++)
-                if (after[k] == before[k]) fail_msg("%s: number %zu of the teacher's statistics stays", name, k);
+                if (after[k] == before[k])
+                    fail_msg("%s: number %zu of the teacher's statistics stays", name, k);
             if (!strcmp(name, "none") && memcmp(after, student, n * sizeof *after))
                 fail_msg("student and teacher began alike and saw the same images");
             free(before);
@@ -411,8 +416,8 @@ static void every_teacher_sees_images(void **state)
     t_close_machine(&be);
 }
 
-T_SUITE(mixers, cmocka_unit_test(every_teacher_sees_images), cmocka_unit_test(mixup_is_an_average), cmocka_unit_test(cutmix_pastes_a_box),
-        cmocka_unit_test(cutmix_boxes), cmocka_unit_test(lambda_margin_is_for_the_student),
-        cmocka_unit_test(partners), cmocka_unit_test(lambdas_are_betas),
-        cmocka_unit_test(draws_are_of_seed_and_step), cmocka_unit_test(sections_share_the_steps),
-        cmocka_unit_test(teacher_wraps_any_method));
+T_SUITE(mixers, cmocka_unit_test(every_teacher_sees_images), cmocka_unit_test(mixup_is_an_average),
+        cmocka_unit_test(cutmix_pastes_a_box), cmocka_unit_test(cutmix_boxes),
+        cmocka_unit_test(lambda_margin_is_for_the_student), cmocka_unit_test(partners),
+        cmocka_unit_test(lambdas_are_betas), cmocka_unit_test(draws_are_of_seed_and_step),
+        cmocka_unit_test(sections_share_the_steps), cmocka_unit_test(teacher_wraps_any_method));

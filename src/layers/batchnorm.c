@@ -23,7 +23,8 @@ static am_status setup(am_net *net, am_layer *l, am_err *e)
     return am_want(l, "rolling_variance", AM_BUFFER, AM_INIT_ONE, 0, 1, &c, e);
 }
 
-static void needs(const am_net *net, const am_layer *l, const am_trip *t, size_t *save, size_t *scratch)
+static void needs(const am_net *net, const am_layer *l, const am_trip *t, size_t *save,
+                  size_t *scratch)
 {
     *save = net->be->ops->norm_saved(net->be, am_batch_of(l->out, t->n), t->groups);
     *scratch = *save > 2 * (size_t)l->out.c ? *save : 2 * (size_t)l->out.c;
@@ -34,38 +35,46 @@ static void forward(const am_pass *p, const am_layer *l)
     const am_ops *op = am_o(p);
     am_shape s = am_y_shape(p, l);
     if (am_training(p)) {
-        op->norm(am_be(p), s, p->plan->trip.groups, 0, am_x(p, l, 0), am_w(p, l, SCALES), am_w(p, l, BIASES), AM_NOWHERE,
-                 AM_LINEAR, am_y(p, l), am_saved(p, l), am_running(p, l, MEAN), am_running(p, l, VARIANCE));
+        op->norm(am_be(p), s, p->plan->trip.groups, 0, am_x(p, l, 0), am_w(p, l, SCALES),
+                 am_w(p, l, BIASES), AM_NOWHERE, AM_LINEAR, am_y(p, l), am_saved(p, l),
+                 am_running(p, l, MEAN), am_running(p, l, VARIANCE));
         return;
     }
     am_dev scale = am_scratch(p), shift = am_at(scale, (size_t)l->out.c);
-    op->norm_fold(am_be(p), l->out.c, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN), am_w(p, l, VARIANCE), scale, shift);
+    op->norm_fold(am_be(p), l->out.c, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN),
+                  am_w(p, l, VARIANCE), scale, shift);
     op->affine(am_be(p), s, am_x(p, l, 0), scale, shift, AM_LINEAR, am_y(p, l));
 }
 
 static void backward(const am_pass *p, const am_layer *l)
 {
     am_grad dx = am_dx(p, l, 0);
-    if (!am_training(p)) {                                  /* dx = scale / sqrt(running variance + eps) * dy */
+    if (!am_training(p)) { /* dx = scale / sqrt(running variance + eps) * dy */
         const am_ops *op = am_o(p);
         am_shape s = am_y_shape(p, l);
         am_dev dy = am_dy(p, l), scale = am_scratch(p), shift = am_at(scale, (size_t)l->out.c);
         if (!am_is(dx.d)) return;
-        op->norm_fold(am_be(p), l->out.c, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN), am_w(p, l, VARIANCE), scale, shift);
+        op->norm_fold(am_be(p), l->out.c, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN),
+                      am_w(p, l, VARIANCE), scale, shift);
         op->fill(am_be(p), (size_t)l->out.c, 0, shift);
         op->affine(am_be(p), s, dy, scale, shift, AM_LINEAR, dy);
         op->act_back(am_be(p), s, AM_LINEAR, dy, dy, 1, dx);
         return;
     }
-    am_o(p)->norm_back(am_be(p), am_y_shape(p, l), p->plan->trip.groups, am_x(p, l, 0), am_w(p, l, SCALES), AM_LINEAR, am_y(p, l),
-                       am_saved(p, l), am_dy(p, l), am_scratch(p), dx, (am_grad){AM_NOWHERE, 0},
-                       am_dw(p, l, SCALES), am_dw(p, l, BIASES));
+    am_o(p)->norm_back(am_be(p), am_y_shape(p, l), p->plan->trip.groups, am_x(p, l, 0),
+                       am_w(p, l, SCALES), AM_LINEAR, am_y(p, l), am_saved(p, l), am_dy(p, l),
+                       am_scratch(p), dx, (am_grad){AM_NOWHERE, 0}, am_dw(p, l, SCALES),
+                       am_dw(p, l, BIASES));
 }
 
 const am_layer_type am_layer_batchnorm = {
     .name = "batchnorm",
     .help = "batch normalisation as a layer of its own",
     .example = "[batchnorm]\n",
-    .keys = keys, .reads = AM_READS_X | AM_READS_Y,
-    .setup = setup, .needs = needs, .forward = forward, .backward = backward,
+    .keys = keys,
+    .reads = AM_READS_X | AM_READS_Y,
+    .setup = setup,
+    .needs = needs,
+    .forward = forward,
+    .backward = backward,
 };

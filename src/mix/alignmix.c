@@ -12,13 +12,19 @@
 #include "../tap.h"
 #include "../transport.h"
 
-typedef struct alignmix { double alpha, eps; int rounds, no_repeat; am_layers layers; } alignmix;
+typedef struct alignmix {
+    double alpha, eps;
+    int rounds, no_repeat;
+    am_layers layers;
+} alignmix;
 #define OPTIONS alignmix
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "2", "lambda is drawn from Beta(alpha, alpha)"),
     AM_REAL(eps, 1e-6, 1e12, "0.1", "how soft the plan is"),
     AM_INT(rounds, 1, 100000, "100", "of Sinkhorn's iteration, at most"),
-    AM_LAYERS(layers, "", "after which of these, chosen anew for each step; by default the image and what the first [avgpool] reads"),
+    AM_LAYERS(layers, "",
+              "after which of these, chosen anew for each step; by default the image and what the "
+              "first [avgpool] reads"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
@@ -27,8 +33,8 @@ typedef struct state {
     am_trainer *t;
     const alignmix *o;
     am_taps taps;
-    int layer, to_own;                  /* to_own: the partner is brought to the sample's places */
-    float *h, *mixed, *plan;            /* [n][c][places] twice; [n][places][places] */
+    int layer, to_own; /* to_own: the partner is brought to the sample's places */
+    float *h, *mixed, *plan; /* [n][c][places] twice; [n][places][places] */
 } state;
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
@@ -40,14 +46,20 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     int pool = am_net_first(&t->net, "avgpool", 0);
     size_t places = 0, values = 0, n = (size_t)t->n;
     if (!layers.count) {
-        if (pool < 0) return am_fail(e, AM_EINPUT, m->loc, "method=alignmix aligns what the [avgpool] reads, and the net has none; say where with layers=NAME,NAME");
+        if (pool < 0)
+            return am_fail(e, AM_EINPUT, m->loc,
+                           "method=alignmix aligns what the [avgpool] reads, and the net has none; "
+                           "say where with layers=NAME,NAME");
         layers = (am_layers){2, {0, t->net.layer[pool].in[0]}};
     }
     for (int i = 0; i < layers.count; i++) {
         am_shape y = t->net.layer[layers.at[i]].out;
         if (!layers.at[i]) continue;
         if (y.h * y.w > AM_TRANSPORT_PLACES)
-            return am_fail(e, AM_EINPUT, m->loc, "a map of %dx%d is too large to be aligned: at most %d places; choose a later layer", y.w, y.h, AM_TRANSPORT_PLACES);
+            return am_fail(e, AM_EINPUT, m->loc,
+                           "a map of %dx%d is too large to be aligned: at most %d places; choose a "
+                           "later layer",
+                           y.w, y.h, AM_TRANSPORT_PLACES);
         if ((size_t)(y.h * y.w) > places) places = (size_t)(y.h * y.w);
         if (am_count(y) > values) values = am_count(y);
     }
@@ -73,7 +85,8 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
 static float brought(const float *plan, int places, int to_own, const float *map, int at)
 {
     float sum = 0;
-    for (int k = 0; k < places; k++) sum += (to_own ? plan[at * places + k] : plan[k * places + at]) * map[k];
+    for (int k = 0; k < places; k++)
+        sum += (to_own ? plan[at * places + k] : plan[k * places + at]) * map[k];
     return sum;
 }
 
@@ -81,7 +94,8 @@ static void forward(const am_pass *p, const am_layer *l, void *user)
 {
     state *s = user;
     am_trainer *t = s->t;
-    const int *perm = am_state_ints(t, t->pair[1].perm), places = l->out.h * l->out.w, channels = l->out.c;
+    const int *perm = am_state_ints(t, t->pair[1].perm), places = l->out.h * l->out.w,
+              channels = l->out.c;
     const float *lam = am_state_host(t, t->pair[1].lam);
     size_t one = am_count(l->out), square = (size_t)places * (size_t)places;
     am_tap_keep(p, l, am_here(&t->space, s->taps.keep));
@@ -93,8 +107,10 @@ static void forward(const am_pass *p, const am_layer *l, void *user)
         am_transport_plan(places, channels, own, other, s->o->eps, s->o->rounds, plan);
         for (int c = 0; c < channels; c++)
             for (int k = 0; k < places; k++) {
-                float a = s->to_own ? own[c * places + k] : brought(plan, places, 0, own + c * places, k);
-                float b = s->to_own ? brought(plan, places, 1, other + c * places, k) : other[c * places + k];
+                float a =
+                    s->to_own ? own[c * places + k] : brought(plan, places, 0, own + c * places, k);
+                float b = s->to_own ? brought(plan, places, 1, other + c * places, k)
+                                    : other[c * places + k];
                 to[c * places + k] = lam[i] * a + (1 - lam[i]) * b;
             }
     }
@@ -106,7 +122,8 @@ static void backward(const am_pass *p, const am_layer *l, void *user)
 {
     state *s = user;
     am_trainer *t = s->t;
-    const int *perm = am_state_ints(t, t->pair[1].perm), places = l->out.h * l->out.w, channels = l->out.c;
+    const int *perm = am_state_ints(t, t->pair[1].perm), places = l->out.h * l->out.w,
+              channels = l->out.c;
     const float *lam = am_state_host(t, t->pair[1].lam);
     size_t one = am_count(l->out), square = (size_t)places * (size_t)places;
     am_tap_put_back(p, l, am_here(&t->space, s->taps.keep));
@@ -118,8 +135,10 @@ static void backward(const am_pass *p, const am_layer *l, void *user)
         for (int c = 0; c < channels; c++)
             for (int k = 0; k < places; k++) {
                 const float *map = dy + c * places;
-                own[c * places + k] += lam[i] * (s->to_own ? map[k] : brought(plan, places, 1, map, k));
-                other[c * places + k] += (1 - lam[i]) * (s->to_own ? brought(plan, places, 0, map, k) : map[k]);
+                own[c * places + k] +=
+                    lam[i] * (s->to_own ? map[k] : brought(plan, places, 1, map, k));
+                other[c * places + k] +=
+                    (1 - lam[i]) * (s->to_own ? brought(plan, places, 0, map, k) : map[k]);
             }
     }
     am_o(p)->put(am_be(p), am_y_shape(p, l), s->mixed, am_dy(p, l));
@@ -132,7 +151,14 @@ static void run(am_mix *m, am_trainer *t)
 }
 
 const am_method am_method_alignmix = {
-    .name = "alignmix", .paper = "Venkataramanan et al., CVPR 2022", .help = "features are averaged after they have been brought to correspond",
+    .name = "alignmix",
+    .paper = "Venkataramanan et al., CVPR 2022",
+    .help = "features are averaged after they have been brought to correspond",
     .example = "[mix]\nmethod=alignmix\nalpha=2\n",
-    .keys = keys, .options = sizeof(alignmix), .state = sizeof(state), .setup = setup, .draw = draw, .run = run,
+    .keys = keys,
+    .options = sizeof(alignmix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .run = run,
 };

@@ -31,16 +31,21 @@ static const am_key keys[] = {
     AM_CHOICE(mask_loss, AM_MASK_LOSSES, "l1", "what keeps the mean of the mask near 1 - lambda"),
     AM_REAL(mask_margin, 0, 1, "0.1", "the distance that this loss forgives"),
     AM_REAL(mask_weight, 0, 1000, "0.1", "weight of this loss at the start"),
-    AM_CHOICE(mask_schedule, "linear|constant|cosine", "linear", "how that weight falls to 0 over the training, if it does"),
-    AM_CHOICE(mask_reduce, "sample|batch", "sample", "one mean for each mask, or one for the whole batch"),
-    AM_REAL(lambda_margin, 0, 0.5, "0.08", "nearer than this to 0 or 1, the student gets a constant mask"),
+    AM_CHOICE(mask_schedule, "linear|constant|cosine", "linear",
+              "how that weight falls to 0 over the training, if it does"),
+    AM_CHOICE(mask_reduce, "sample|batch", "sample",
+              "one mean for each mask, or one for the whole batch"),
+    AM_REAL(lambda_margin, 0, 0.5, "0.08",
+            "nearer than this to 0 or 1, the student gets a constant mask"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     AM_REAL(mask_learning_rate, -1, 1000, "-1", "of the MixBlock; -1: the net's"),
-    AM_REAL(mask_min_learning_rate, 0, 1000, "0", "where mask_learning_rate is given: what it falls to, along a cosine by epoch"),
+    AM_REAL(mask_min_learning_rate, 0, 1000, "0",
+            "where mask_learning_rate is given: what it falls to, along a cosine by epoch"),
     AM_REAL(mask_momentum, -1, 1, "-1", "of the MixBlock's SGD; -1: the net's"),
     AM_INT(mask_warmup, 0, 1000000000, "0", "updates over which the MixBlock's rate rises from 0"),
     AM_REAL(mask_clip, 0, 1e9, "0", "the MixBlock's gradient is kept to this length; 0: free"),
-    AM_REAL(mask_start, 0, 1, "0", "share of the training before which masks are constant and the MixBlock waits"),
+    AM_REAL(mask_start, 0, 1, "0",
+            "share of the training before which masks are constant and the MixBlock waits"),
     {0}
 };
 
@@ -62,7 +67,9 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
 
     s->block = am_net_first(&t->net, "mixblock", 0);
     if (s->block < 0)
-        return am_fail(e, AM_EINPUT, self->loc.file ? self->loc : (am_loc){t->net.file, 0}, "method=automix needs a [mixblock] section in the cfg; see cfg/resnet18_automix.cfg");
+        return am_fail(
+            e, AM_EINPUT, self->loc.file ? self->loc : (am_loc){t->net.file, 0},
+            "method=automix needs a [mixblock] section in the cfg; see cfg/resnet18_automix.cfg");
     s->feature = t->net.layer[s->block].in[0];
     self->shows = 1;
     t->schedule.weight = o->mask_weight;
@@ -75,23 +82,34 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
     t->schedule.clip = o->mask_clip;
     t->schedule.start = o->mask_start;
 
-    s->z = am_space_push(&t->space, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, t->n)));
+    s->z =
+        am_space_push(&t->space, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, t->n)));
     s->mask_loss = am_space_push(&t->space, 16);
     t->judged_x = am_space_push(&t->space, op->room(t->be, image));
     t->judged_q = am_space_push(&t->space, (size_t)t->n * (size_t)t->classes);
     t->judged_mask = am_space_push(&t->space, (size_t)t->n * (size_t)(image.h * image.w));
 
     size_t mark = am_space_mark(&t->space);
-    AM_TRY(am_pass_make(&s->features, &s->features_plan, &t->net, (am_trip){.to = s->feature, .n = t->n, .flags = AM_TRAIN}, judge, &t->space, e));
+    AM_TRY(am_pass_make(&s->features, &s->features_plan, &t->net,
+                        (am_trip){.to = s->feature, .n = t->n, .flags = AM_TRAIN}, judge, &t->space,
+                        e));
     am_space_release(&t->space, mark);
-    AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = AM_TRAIN}, &t->student, &t->space, e));
+    AM_TRY(am_pass_make(&s->mask, &s->mask_plan, &t->net,
+                        (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = AM_TRAIN},
+                        &t->student, &t->space, e));
     am_space_release(&t->space, mark);
-    AM_TRY(am_pass_make(&s->learn, &s->learn_plan, &t->net, (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = LEARN}, &t->student, &t->space, e));
-    AM_TRY(am_pass_make(&s->judge, &s->judge_plan, &t->net, (am_trip){.to = t->mixed_head, .n = t->n, .flags = AM_TRAIN | AM_GRAD_FROM}, judge, &t->space, e));
+    AM_TRY(am_pass_make(&s->learn, &s->learn_plan, &t->net,
+                        (am_trip){.from = s->feature, .to = s->block, .n = t->n, .flags = LEARN},
+                        &t->student, &t->space, e));
+    AM_TRY(am_pass_make(&s->judge, &s->judge_plan, &t->net,
+                        (am_trip){.to = t->mixed_head, .n = t->n, .flags = AM_TRAIN | AM_GRAD_FROM},
+                        judge, &t->space, e));
     am_space_release(&t->space, mark);
     if (!t->has_teacher || t->follow.clean_loss)
-        AM_TRY(am_lesson_make(&self->clean, t, (am_trip){.to = t->clean_head, .flags = LEARN}, &t->student, AM_LOSS_CLEAN, e));
-    return am_lesson_make(&self->mixed, t, (am_trip){.to = t->mixed_head, .flags = LEARN}, &t->student, AM_LOSS_MIXED, e);
+        AM_TRY(am_lesson_make(&self->clean, t, (am_trip){.to = t->clean_head, .flags = LEARN},
+                              &t->student, AM_LOSS_CLEAN, e));
+    return am_lesson_make(&self->mixed, t, (am_trip){.to = t->mixed_head, .flags = LEARN},
+                          &t->student, AM_LOSS_MIXED, e);
 }
 
 static void draw(am_mix *self, am_trainer *t, am_rng *r)
@@ -114,8 +132,10 @@ static void blend(am_trainer *t, int pair, am_dev mask, am_place x, am_place q)
 {
     const am_ops *op = t->be->ops;
     am_dev perm = am_state_dev(t, t->pair[pair].perm), lam = am_state_dev(t, t->pair[pair].lam);
-    op->blend(t->be, am_batch_of(t->net.input, t->n), am_here(&t->space, t->x), perm, mask, am_here(&t->space, x));
-    op->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam, am_here(&t->space, q));
+    op->blend(t->be, am_batch_of(t->net.input, t->n), am_here(&t->space, t->x), perm, mask,
+              am_here(&t->space, x));
+    op->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, lam,
+                   am_here(&t->space, q));
 }
 
 static void run(am_mix *self, am_trainer *t)
@@ -134,7 +154,8 @@ static void run(am_mix *self, am_trainer *t)
 
     s->features.given = x;
     am_forward(&s->features);
-    op->copy(t->be, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, n)), am_y(&s->features, &t->net.layer[s->feature]), z);
+    op->copy(t->be, op->room(t->be, am_batch_of(t->net.layer[s->feature].out, n)),
+             am_y(&s->features, &t->net.layer[s->feature]), z);
 
     /* a mixture for the student, to whom the mask is a constant */
     look(t, &s->mask, z, 1, AM_NOWHERE);
@@ -155,11 +176,14 @@ static void run(am_mix *self, am_trainer *t)
         judge->seed = am_state_dev(t, t->seed);
         judge->scale = am_update_share(t);
         am_forward(judge);
-        op->mean(t->be, n, judge->scale, am_loss(judge), (am_grad){am_at(t->report, AM_REPORT_LOSS + AM_LOSS_JUDGE), 1});
+        op->mean(t->be, n, judge->scale, am_loss(judge),
+                 (am_grad){am_at(t->report, AM_REPORT_LOSS + AM_LOSS_JUDGE), 1});
         am_backward(judge);
         am_dev dmask = am_dy(&s->learn, block), loss = am_here(&t->space, s->mask_loss);
-        op->blend_back(t->be, am_batch_of(t->net.input, n), x, am_state_dev(t, t->pair[0].perm), am_dy(judge, image), (am_grad){dmask, 0});
-        op->mask_loss(t->be, n, h, w, o->mask_loss, o->mask_reduce, (float)o->mask_margin, am_state_dev(t, t->mask_weight), lam_k, mask_k, loss, (am_grad){dmask, 1});
+        op->blend_back(t->be, am_batch_of(t->net.input, n), x, am_state_dev(t, t->pair[0].perm),
+                       am_dy(judge, image), (am_grad){dmask, 0});
+        op->mask_loss(t->be, n, h, w, o->mask_loss, o->mask_reduce, (float)o->mask_margin,
+                      am_state_dev(t, t->mask_weight), lam_k, mask_k, loss, (am_grad){dmask, 1});
         op->mean(t->be, 1, 1, loss, (am_grad){am_at(t->report, AM_REPORT_LOSS + AM_LOSS_MASK), 1});
         am_backward(&s->learn);
     }
@@ -169,8 +193,15 @@ static void run(am_mix *self, am_trainer *t)
 }
 
 const am_method am_method_automix = {
-    .name = "automix", .paper = "Liu et al., AutoMix: Unveiling the Power of Mixup for Stronger Classifiers, ECCV 2022",
+    .name = "automix",
+    .paper =
+        "Liu et al., AutoMix: Unveiling the Power of Mixup for Stronger Classifiers, ECCV 2022",
     .help = "a MixBlock learns the mask of every pair, judged by a momentum teacher",
     .example = "[mix]\nmethod=automix\nalpha=2\n[momentum_teacher]\n",
-    .keys = keys, .options = sizeof(automix), .state = sizeof(state), .setup = setup, .draw = draw, .run = run,
+    .keys = keys,
+    .options = sizeof(automix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .run = run,
 };

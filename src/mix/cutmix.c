@@ -6,7 +6,10 @@
 #include "../mixer.h"
 #include <math.h>
 
-typedef struct cutmix { double alpha; int no_repeat; } cutmix;
+typedef struct cutmix {
+    double alpha;
+    int no_repeat;
+} cutmix;
 #define OPTIONS cutmix
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "1", "lambda is drawn from Beta(alpha, alpha)"),
@@ -14,7 +17,9 @@ static const am_key keys[] = {
     {0}
 };
 
-typedef struct state { am_slot box; } state;
+typedef struct state {
+    am_slot box;
+} state;
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
@@ -23,7 +28,10 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     return AM_OK;
 }
 
-static int clip(int v, int most) { return v < 0 ? 0 : v > most ? most : v; }
+static int clip(int v, int most)
+{
+    return v < 0 ? 0 : v > most ? most : v;
+}
 
 static void draw(am_mix *m, am_trainer *t, am_rng *r)
 {
@@ -42,11 +50,19 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
 
 static void mask(am_mix *m, am_trainer *t, am_dev to)
 {
-    t->be->ops->mask_box(t->be, t->n, t->net.input.h, t->net.input.w, am_state_dev(t, ((state *)m->state)->box), to);
+    t->be->ops->mask_box(t->be, t->n, t->net.input.h, t->net.input.w,
+                         am_state_dev(t, ((state *)m->state)->box), to);
 }
 
 const am_method am_method_cutmix = {
-    .name = "cutmix", .paper = "Yun et al., ICCV 2019", .help = "a box of one image is pasted into the other",
+    .name = "cutmix",
+    .paper = "Yun et al., ICCV 2019",
+    .help = "a box of one image is pasted into the other",
     .example = "[mix]\nmethod=cutmix\nalpha=1\n",
-    .keys = keys, .options = sizeof(cutmix), .state = sizeof(state), .setup = setup, .draw = draw, .mask = mask,
+    .keys = keys,
+    .options = sizeof(cutmix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .mask = mask,
 };

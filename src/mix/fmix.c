@@ -18,21 +18,34 @@
 #include <string.h>
 #include "../mixer.h"
 
-typedef struct fmix { double alpha, decay, max_soft; int spectrum, reformulate, no_repeat; } fmix;
+typedef struct fmix {
+    double alpha, decay, max_soft;
+    int spectrum, reformulate, no_repeat;
+} fmix;
 #define OPTIONS fmix
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "1", "lambda is drawn from Beta(alpha, alpha)"),
     AM_REAL(decay, 0, 10, "3", "how fast high frequencies fade"),
-    AM_REAL(max_soft, 0, 0.5, "0", "the blob's edge is a ramp over this share of the pixels; 0: hard"),
-    AM_CHOICE(spectrum, "official|paper", "official", "the coefficients of the published code, or of the paper"),
-    AM_FLAG(reformulate, "0", "lambda is drawn from Beta(alpha + 1, alpha), and labels stay x_i's own"),
+    AM_REAL(max_soft, 0, 0.5, "0",
+            "the blob's edge is a ramp over this share of the pixels; 0: hard"),
+    AM_CHOICE(spectrum, "official|paper", "official",
+              "the coefficients of the published code, or of the paper"),
+    AM_FLAG(reformulate, "0",
+            "lambda is drawn from Beta(alpha + 1, alpha), and labels stay x_i's own"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
 enum { OFFICIAL, PAPER };
 
-typedef struct ranked { double v; int at; } ranked;
-typedef struct state { am_slot plane; ranked *rank; double *wave, *turn; } state;    /* turn: C of one kx */
+typedef struct ranked {
+    double v;
+    int at;
+} ranked;
+typedef struct state {
+    am_slot plane;
+    ranked *rank;
+    double *wave, *turn;
+} state; /* turn: C of one kx */
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
@@ -45,7 +58,7 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     return s->rank && s->wave && s->turn ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
 }
 
-static void make_wave(double *wave, int n)                  /* e^(2 pi i k / n) */
+static void make_wave(double *wave, int n) /* e^(2 pi i k / n) */
 {
     for (int k = 0; k < n; k++) {
         wave[2 * k] = cos(6.283185307179586 * k / n);
@@ -56,7 +69,8 @@ static void make_wave(double *wave, int n)                  /* e^(2 pi i k / n) 
 /* The scale of coefficient (ky, kx): of its real and its imaginary part. */
 static void scales(const fmix *o, int h, int w, int ky, int kx, double *re, double *im)
 {
-    double least = 1.0 / (h > w ? h : w), fx = (double)kx / w, fy = (double)(ky <= h / 2 ? ky : ky - h) / h;
+    double least = 1.0 / (h > w ? h : w), fx = (double)kx / w,
+           fy = (double)(ky <= h / 2 ? ky : ky - h) / h;
     if (o->spectrum == PAPER) {
         *re = *im = 1 / pow(fmax(sqrt(fx * fx + fy * fy), least), o->decay);
     } else {
@@ -101,7 +115,7 @@ static void draw_grey(const fmix *o, state *s, int h, int w, am_rng *r)
     }
 }
 
-static int downward(const void *a, const void *b)           /* of equals the first comes first */
+static int downward(const void *a, const void *b) /* of equals the first comes first */
 {
     const ranked *x = a, *y = b;
     return x->v > y->v ? -1 : x->v < y->v ? 1 : x->at - y->at;
@@ -112,7 +126,9 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     const fmix *o = m->options;
     state *s = m->state;
     int h = t->net.input.h, w = t->net.input.w, all = h * w;
-    double lambda = o->reformulate && t->fixed_lambda < 0 ? am_rng_beta(r, o->alpha + 1, o->alpha) : am_draw_lambda(t, r, o->alpha), soft = fmin(o->max_soft, fmin(lambda, 1 - lambda));
+    double lambda = o->reformulate && t->fixed_lambda < 0 ? am_rng_beta(r, o->alpha + 1, o->alpha)
+                                                          : am_draw_lambda(t, r, o->alpha),
+           soft = fmin(o->max_soft, fmin(lambda, 1 - lambda));
     float *plane = am_state_host(t, s->plane);
     am_draw_pair(t, r, 1, o->reformulate ? 1 : lambda, o->no_repeat);
     draw_grey(o, s, h, w, r);
@@ -121,7 +137,8 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     int ramp = (int)floor(soft * all);
     for (int i = 0; i < all; i++) {
         double keeps = i < count;
-        if (ramp > 0 && i >= count - ramp && i < count + ramp) keeps = 1 - (double)(i - (count - ramp)) / (2 * ramp);
+        if (ramp > 0 && i >= count - ramp && i < count + ramp)
+            keeps = 1 - (double)(i - (count - ramp)) / (2 * ramp);
         plane[s->rank[i].at] = (float)(1 - keeps);
     }
 }
@@ -132,7 +149,14 @@ static void mask(am_mix *m, am_trainer *t, am_dev to)
 }
 
 const am_method am_method_fmix = {
-    .name = "fmix", .paper = "Harris et al., 2020", .help = "a blob drawn in the Fourier domain keeps one image, the rest is the other",
+    .name = "fmix",
+    .paper = "Harris et al., 2020",
+    .help = "a blob drawn in the Fourier domain keeps one image, the rest is the other",
     .example = "[mix]\nmethod=fmix\nalpha=0.2\n",
-    .keys = keys, .options = sizeof(fmix), .state = sizeof(state), .setup = setup, .draw = draw, .mask = mask,
+    .keys = keys,
+    .options = sizeof(fmix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .mask = mask,
 };

@@ -4,7 +4,10 @@
  * Minimization, ICLR 2018. */
 #include "../mixer.h"
 
-typedef struct mixup { double alpha; int no_repeat; } mixup;
+typedef struct mixup {
+    double alpha;
+    int no_repeat;
+} mixup;
 #define OPTIONS mixup
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "1", "lambda is drawn from Beta(alpha, alpha)"),
@@ -21,11 +24,17 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
 static void mask(am_mix *m, am_trainer *t, am_dev to)
 {
     (void)m;
-    t->be->ops->mask_fill(t->be, t->n, t->net.input.h, t->net.input.w, am_state_dev(t, t->pair[1].lam), to);
+    t->be->ops->mask_fill(t->be, t->n, t->net.input.h, t->net.input.w,
+                          am_state_dev(t, t->pair[1].lam), to);
 }
 
 const am_method am_method_mixup = {
-    .name = "mixup", .paper = "Zhang et al., ICLR 2018", .help = "the two images are averaged, lambda to 1 - lambda",
+    .name = "mixup",
+    .paper = "Zhang et al., ICLR 2018",
+    .help = "the two images are averaged, lambda to 1 - lambda",
     .example = "[mix]\nmethod=mixup\nalpha=1\n",
-    .keys = keys, .options = sizeof(mixup), .draw = draw, .mask = mask,
+    .keys = keys,
+    .options = sizeof(mixup),
+    .draw = draw,
+    .mask = mask,
 };

@@ -5,7 +5,9 @@ static const am_key keys[] = {{0}};
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
-    return am_lesson_make(&m->clean, t, (am_trip){.to = t->clean_head, .flags = AM_TRAIN | AM_GRAD_WEIGHTS}, &t->student, AM_LOSS_CLEAN, e);
+    return am_lesson_make(&m->clean, t,
+                          (am_trip){.to = t->clean_head, .flags = AM_TRAIN | AM_GRAD_WEIGHTS},
+                          &t->student, AM_LOSS_CLEAN, e);
 }
 
 static void draw(am_mix *m, am_trainer *t, am_rng *r)
@@ -21,6 +23,12 @@ static void run(am_mix *m, am_trainer *t)
 }
 
 const am_method am_method_none = {
-    .name = "none", .paper = "", .help = "no mixing", .example = "[mix]\nmethod=none\n",
-    .keys = keys, .setup = setup, .draw = draw, .run = run,
+    .name = "none",
+    .paper = "",
+    .help = "no mixing",
+    .example = "[mix]\nmethod=none\n",
+    .keys = keys,
+    .setup = setup,
+    .draw = draw,
+    .run = run,
 };

@@ -18,14 +18,22 @@
 #include "../box.h"
 #include "../tap.h"
 
-typedef struct patchup { double alpha, gamma; int block, mode, no_repeat; am_layers layers; } patchup;
+typedef struct patchup {
+    double alpha, gamma;
+    int block, mode, no_repeat;
+    am_layers layers;
+} patchup;
 #define OPTIONS patchup
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "2", "soft: lambda is drawn from Beta(alpha, alpha)"),
-    AM_REAL(gamma, 0, 1, "0.5", "how much of a map is changed, before holes overlap; the authors take 0.5 for hard, 0.75 for soft"),
+    AM_REAL(gamma, 0, 1, "0.5",
+            "how much of a map is changed, before holes overlap; the authors take 0.5 for hard, "
+            "0.75 for soft"),
     AM_INT(block, 1, 63, "7", "side of a hole, odd"),
     AM_CHOICE(mode, "hard|soft", "hard", "holes show the partner, or the two averaged"),
-    AM_LAYERS(layers, "", "after which of these, chosen anew for each step; by default the image, the first convolution, stage1"),
+    AM_LAYERS(layers, "",
+              "after which of these, chosen anew for each step; by default the image, the first "
+              "convolution, stage1"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
@@ -34,9 +42,9 @@ enum { HARD, SOFT };
 typedef struct state {
     am_trainer *t;
     am_taps taps;
-    am_slot box, own;                   /* own: the sample's weight in a hole */
+    am_slot box, own; /* own: the sample's weight in a hole */
     am_place holes;
-    float *hole;                        /* of one sample, the layer's shape */
+    float *hole; /* of one sample, the layer's shape */
     int layer;
 } state;
 
@@ -47,10 +55,15 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     state *s = m->state;
     am_layers layers = o->layers;
     int conv = am_net_first(&t->net, "convolutional", 0), stage = am_net_find(&t->net, "stage1");
-    if (o->block % 2 == 0) return am_fail(e, AM_EINPUT, m->loc, "block=%d: a hole lies around a number, so its side must be odd", o->block);
+    if (o->block % 2 == 0)
+        return am_fail(e, AM_EINPUT, m->loc,
+                       "block=%d: a hole lies around a number, so its side must be odd", o->block);
     if (!layers.count) {
         if (conv < 0 || stage < 0)
-            return am_fail(e, AM_EINPUT, m->loc, "method=patchup mixes after the first [convolutional] and after 'stage1', and the net lacks one of them; say where with layers=NAME,NAME");
+            return am_fail(
+                e, AM_EINPUT, m->loc,
+                "method=patchup mixes after the first [convolutional] and after 'stage1', and the "
+                "net lacks one of them; say where with layers=NAME,NAME");
         layers = (am_layers){3, {0, conv, stage}};
     }
     s->t = t;
@@ -61,7 +74,10 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
         am_shape y = t->net.layer[layers.at[i]].out;
         size_t own = t->be->ops->room(t->be, am_batch_of(y, t->n));
         if (layers.at[i] && (y.h < o->block || y.w < o->block))
-            return am_fail(e, AM_EINPUT, m->loc, "block=%d does not fit into the map of %dx%d after layer %d; give a smaller block", o->block, y.w, y.h, layers.at[i] - 1);
+            return am_fail(
+                e, AM_EINPUT, m->loc,
+                "block=%d does not fit into the map of %dx%d after layer %d; give a smaller block",
+                o->block, y.w, y.h, layers.at[i] - 1);
         room = own > room ? own : room;
         values = am_count(y) > values ? am_count(y) : values;
     }
@@ -78,14 +94,16 @@ static void draw_box(state *s, am_trainer *t, am_rng *r, int no_repeat)
     int cx = (int)am_rng_below(r, (uint32_t)w), cy = (int)am_rng_below(r, (uint32_t)h);
     am_box b = am_box_around(cx, cy, (int)(w * side), (int)(h * side), w, h);
     am_draw_pair(t, r, 1, 1 - am_box_share(b, w, h), no_repeat);
-    for (int i = 0; i < t->n; i++) to[4 * i] = b.x1, to[4 * i + 1] = b.y1, to[4 * i + 2] = b.x2, to[4 * i + 3] = b.y2;
+    for (int i = 0; i < t->n; i++)
+        to[4 * i] = b.x1, to[4 * i + 1] = b.y1, to[4 * i + 2] = b.x2, to[4 * i + 3] = b.y2;
 }
 
 /* The holes of one sample; returns the share of numbers outside. */
 static double draw_holes(const patchup *o, state *s, am_shape y, am_rng *r)
 {
     int reach = o->block / 2, free_h = y.h - o->block + 1, free_w = y.w - o->block + 1;
-    double chance = o->gamma * y.h * y.w / ((double)o->block * o->block * free_h * free_w), outside = 0;
+    double chance = o->gamma * y.h * y.w / ((double)o->block * o->block * free_h * free_w),
+           outside = 0;
     size_t n = am_count(am_batch_of(y, 1));
     memset(s->hole, 0, n * sizeof *s->hole);
     for (size_t i = 0; i < n; i++) {
@@ -109,7 +127,8 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
         draw_box(s, t, r, o->no_repeat);
         return;
     }
-    double own = o->mode == SOFT ? am_draw_lambda(t, r, o->alpha) : 0, outside = draw_holes(o, s, t->net.layer[s->layer].out, r);
+    double own = o->mode == SOFT ? am_draw_lambda(t, r, o->alpha) : 0,
+           outside = draw_holes(o, s, t->net.layer[s->layer].out, r);
     am_draw_pair(t, r, 1, outside + (1 - outside) * own, o->no_repeat);
     for (int i = 0; i < t->n; i++) am_state_host(t, s->own)[i] = (float)own;
 }
@@ -130,13 +149,15 @@ static void forward(const am_pass *p, const am_layer *l, void *user)
     am_trainer *t = s->t;
     const am_ops *o = am_o(p);
     am_shape shape = am_y_shape(p, l);
-    am_dev keep = am_here(&t->space, s->taps.keep), spare = am_here(&t->space, s->taps.spare), mask = am_here(&t->space, s->taps.mask);
+    am_dev keep = am_here(&t->space, s->taps.keep), spare = am_here(&t->space, s->taps.spare),
+           mask = am_here(&t->space, s->taps.mask);
     am_tap_keep(p, l, keep);
     put_holes(s, t);
     o->mask_fill(am_be(p), t->n, l->out.h, l->out.w, am_state_dev(t, s->own), mask);
     o->blend(am_be(p), shape, keep, am_state_dev(t, t->pair[1].perm), mask, spare);
     o->add(am_be(p), shape, 1, spare, -1, keep, AM_LINEAR, spare);
-    o->act_back(am_be(p), shape, AM_RELU, am_here(&t->space, s->holes), spare, 1, (am_grad){am_y(p, l), 1});
+    o->act_back(am_be(p), shape, AM_RELU, am_here(&t->space, s->holes), spare, 1,
+                (am_grad){am_y(p, l), 1});
 }
 
 static void backward(const am_pass *p, const am_layer *l, void *user)
@@ -145,10 +166,12 @@ static void backward(const am_pass *p, const am_layer *l, void *user)
     am_trainer *t = s->t;
     const am_ops *o = am_o(p);
     am_shape shape = am_y_shape(p, l);
-    am_dev keep = am_here(&t->space, s->taps.keep), spare = am_here(&t->space, s->taps.spare), mask = am_here(&t->space, s->taps.mask), dy = am_dy(p, l);
+    am_dev keep = am_here(&t->space, s->taps.keep), spare = am_here(&t->space, s->taps.spare),
+           mask = am_here(&t->space, s->taps.mask), dy = am_dy(p, l);
     am_tap_put_back(p, l, keep);
     o->act_back(am_be(p), shape, AM_RELU, am_here(&t->space, s->holes), dy, 1, (am_grad){spare, 0});
-    o->blend_back_x(am_be(p), shape, am_state_dev(t, t->pair[1].perm), mask, spare, (am_grad){keep, 0});
+    o->blend_back_x(am_be(p), shape, am_state_dev(t, t->pair[1].perm), mask, spare,
+                    (am_grad){keep, 0});
     o->add(am_be(p), shape, 1, keep, -1, spare, AM_LINEAR, keep);
     o->add(am_be(p), shape, 1, dy, 1, keep, AM_LINEAR, dy);
 }
@@ -158,12 +181,14 @@ static void run(am_mix *m, am_trainer *t)
     state *s = m->state;
     const am_ops *o = t->be->ops;
     am_shape rows = {t->n, t->classes, 1, 1};
-    am_dev x = am_here(&t->space, t->x), mixed = am_here(&t->space, t->mixed_x), mask = am_here(&t->space, t->mixed_mask), q = am_here(&t->space, t->mixed_q);
+    am_dev x = am_here(&t->space, t->x), mixed = am_here(&t->space, t->mixed_x),
+           mask = am_here(&t->space, t->mixed_mask), q = am_here(&t->space, t->mixed_q);
     am_dev perm = am_state_dev(t, t->pair[1].perm);
-    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm, am_state_dev(t, t->pair[1].lam), q);
+    o->labels_mix(t->be, t->n, t->classes, am_here(&t->space, t->q), perm,
+                  am_state_dev(t, t->pair[1].lam), q);
     m->mixed.pass.tap = (am_tap){s->layer, forward, backward, s};
     if (s->layer) {
-        o->add(t->be, rows, 1, q, 1, q, AM_LINEAR, q);      /* the loss counts twice */
+        o->add(t->be, rows, 1, q, 1, q, AM_LINEAR, q); /* the loss counts twice */
     } else {
         o->mask_box(t->be, t->n, t->net.input.h, t->net.input.w, am_state_dev(t, s->box), mask);
         o->blend(t->be, am_batch_of(t->net.input, t->n), x, perm, mask, mixed);
@@ -172,7 +197,14 @@ static void run(am_mix *m, am_trainer *t)
 }
 
 const am_method am_method_patchup = {
-    .name = "patchup", .paper = "Faramarzi et al., AAAI 2022", .help = "blocks of the features of one image are put into the other's",
+    .name = "patchup",
+    .paper = "Faramarzi et al., AAAI 2022",
+    .help = "blocks of the features of one image are put into the other's",
     .example = "[mix]\nmethod=patchup\nmode=soft\ngamma=0.75\n",
-    .keys = keys, .options = sizeof(patchup), .state = sizeof(state), .setup = setup, .draw = draw, .run = run,
+    .keys = keys,
+    .options = sizeof(patchup),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .run = run,
 };

@@ -12,22 +12,31 @@
 #include "../box.h"
 #include "../mixer.h"
 
-typedef struct resizemix { double alpha, scale_min, scale_max; int no_repeat; } resizemix;
+typedef struct resizemix {
+    double alpha, scale_min, scale_max;
+    int no_repeat;
+} resizemix;
 #define OPTIONS resizemix
 static const am_key keys[] = {
-    AM_REAL(alpha, 0, 1000, "1", "tau is drawn from Beta(alpha, alpha) within the scope; 0: evenly"),
-    AM_REAL(scale_min, 0.01, 1, "0.1", "the least of tau, the box's side as a share of the image's"),
+    AM_REAL(alpha, 0, 1000, "1",
+            "tau is drawn from Beta(alpha, alpha) within the scope; 0: evenly"),
+    AM_REAL(scale_min, 0.01, 1, "0.1",
+            "the least of tau, the box's side as a share of the image's"),
     AM_REAL(scale_max, 0.01, 1, "0.8", "the greatest of tau"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
 
-typedef struct state { unsigned char *mixed; } state;
+typedef struct state {
+    unsigned char *mixed;
+} state;
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
     const resizemix *o = m->options;
-    if (o->scale_min > o->scale_max) return am_fail(e, AM_EINPUT, m->loc, "scale_min=%g is greater than scale_max=%g", o->scale_min, o->scale_max);
+    if (o->scale_min > o->scale_max)
+        return am_fail(e, AM_EINPUT, m->loc, "scale_min=%g is greater than scale_max=%g",
+                       o->scale_min, o->scale_max);
     ((state *)m->state)->mixed = am_new(&t->mem, (size_t)t->n * am_count(t->net.input));
     return ((state *)m->state)->mixed ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
 }
@@ -73,7 +82,14 @@ static void mix(am_mix *m, am_trainer *t, am_dev x, am_dev to)
 }
 
 const am_method am_method_resizemix = {
-    .name = "resizemix", .paper = "Qin et al., 2020", .help = "the whole of one image, made small, is pasted into the other",
+    .name = "resizemix",
+    .paper = "Qin et al., 2020",
+    .help = "the whole of one image, made small, is pasted into the other",
     .example = "[mix]\nmethod=resizemix\n",
-    .keys = keys, .options = sizeof(resizemix), .state = sizeof(state), .setup = setup, .draw = draw, .mix = mix,
+    .keys = keys,
+    .options = sizeof(resizemix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .mix = mix,
 };

@@ -12,17 +12,26 @@
 #include "../mixer.h"
 #include "../saliency.h"
 
-typedef struct saliencymix { double alpha; int saliency, no_repeat; } saliencymix;
+typedef struct saliencymix {
+    double alpha;
+    int saliency, no_repeat;
+} saliencymix;
 #define OPTIONS saliencymix
 static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "1", "lambda is drawn from Beta(alpha, alpha)"),
-    AM_CHOICE(saliency, "fine|spectral|legacy_random", "fine", "what finds the centre: fine-grained, spectral residual, or chance"),
+    AM_CHOICE(saliency, "fine|spectral|legacy_random", "fine",
+              "what finds the centre: fine-grained, spectral residual, or chance"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
 enum { FINE, SPECTRAL };
 
-typedef struct state { am_slot box; void *room; unsigned char *map; float *shares; } state;
+typedef struct state {
+    am_slot box;
+    void *room;
+    unsigned char *map;
+    float *shares;
+} state;
 
 static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
@@ -39,10 +48,13 @@ static int most_salient(const saliencymix *o, state *s, const am_trainer *t, int
 {
     int h = t->net.input.h, w = t->net.input.w, c = t->net.input.c, best = 0;
     const unsigned char *pixel = t->pixels + (size_t)image * am_count(t->net.input);
-    if (o->saliency == SPECTRAL) am_saliency_spectral(pixel, h, w, c, s->room, s->shares);
-    else am_saliency_fine(pixel, h, w, c, s->room, s->map);
+    if (o->saliency == SPECTRAL)
+        am_saliency_spectral(pixel, h, w, c, s->room, s->shares);
+    else
+        am_saliency_fine(pixel, h, w, c, s->room, s->map);
     for (int i = 1; i < h * w; i++)
-        if (o->saliency == SPECTRAL ? s->shares[i] > s->shares[best] : s->map[i] > s->map[best]) best = i;
+        if (o->saliency == SPECTRAL ? s->shares[i] > s->shares[best] : s->map[i] > s->map[best])
+            best = i;
     return best;
 }
 
@@ -54,7 +66,8 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     double lambda = am_draw_lambda(t, r, o->alpha), side = sqrt(1 - lambda);
     am_draw_pair(t, r, 1, lambda, o->no_repeat);
     int centre = (int)am_rng_below(r, (uint32_t)(w * h));
-    if (t->pixels && o->saliency <= SPECTRAL) centre = most_salient(o, s, t, am_state_ints(t, t->pair[1].perm)[0]);
+    if (t->pixels && o->saliency <= SPECTRAL)
+        centre = most_salient(o, s, t, am_state_ints(t, t->pair[1].perm)[0]);
     am_box b = am_box_around(centre % w, centre / w, (int)(w * side), (int)(h * side), w, h);
     for (int i = 0; i < t->n; i++) {
         am_state_host(t, t->pair[1].lam)[i] = (float)(1 - am_box_share(b, w, h));
@@ -64,11 +77,19 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
 
 static void mask(am_mix *m, am_trainer *t, am_dev to)
 {
-    t->be->ops->mask_box(t->be, t->n, t->net.input.h, t->net.input.w, am_state_dev(t, ((state *)m->state)->box), to);
+    t->be->ops->mask_box(t->be, t->n, t->net.input.h, t->net.input.w,
+                         am_state_dev(t, ((state *)m->state)->box), to);
 }
 
 const am_method am_method_saliencymix = {
-    .name = "saliencymix", .paper = "Uddin et al., ICLR 2021", .help = "a box around what stands out in one image is pasted into the other",
+    .name = "saliencymix",
+    .paper = "Uddin et al., ICLR 2021",
+    .help = "a box around what stands out in one image is pasted into the other",
     .example = "[mix]\nmethod=saliencymix\nalpha=0.2\n",
-    .keys = keys, .options = sizeof(saliencymix), .state = sizeof(state), .setup = setup, .draw = draw, .mask = mask,
+    .keys = keys,
+    .options = sizeof(saliencymix),
+    .state = sizeof(state),
+    .setup = setup,
+    .draw = draw,
+    .mask = mask,
 };

@@ -26,7 +26,8 @@ static void put(const char *path, const void *bytes, size_t size)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static char folder[] = "fuzz-list-XXXXXX";
-    static const char *const files[] = {"bee.png", "beetle_1.png", "train/bee/1.png", "train/1_bee.png", "a b.png"};
+    static const char *const files[] = {"bee.png", "beetle_1.png", "train/bee/1.png",
+                                        "train/1_bee.png", "a b.png"};
     (void)argc;
     (void)argv;
     need(mkdtemp(folder) && !chdir(folder) && !mkdir("train", 0777) && !mkdir("train/bee", 0777));

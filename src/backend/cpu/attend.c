@@ -7,13 +7,14 @@
 float am_cpu_encoded(const am_encoding *e, float lambda, int partner)
 {
     float t = lambda;
-    if (e->bend >= 0) t = ((4.0f / 3 * lambda - 2) * lambda + e->bend + 1) * lambda / (e->bend + 1.0f / 3);
+    if (e->bend >= 0)
+        t = ((4.0f / 3 * lambda - 2) * lambda + e->bend + 1) * lambda / (e->bend + 1.0f / 3);
     if (partner) t = 1 - t;
     return e->multiply <= 0 ? 1 : e->residual ? 1 + e->multiply * t : t;
 }
 
-void am_cpu_pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x, am_dev perm, am_dev lam, int width,
-                      int first, am_dev rows)
+void am_cpu_pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x,
+                      am_dev perm, am_dev lam, int width, int first, am_dev rows)
 {
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pair_rows", s.n, perm)) return;
     const size_t pixels = (size_t)s.h * (size_t)s.w, step = am_cpu_sample(s);
@@ -35,11 +36,17 @@ static void turn(size_t rows, size_t columns, const float *from, float *to)
         for (size_t r = 0; r < rows; r++) to[c * rows + r] = from[r * columns + c];
 }
 
-size_t am_cpu_attend_saved(am_backend *be, const am_pairing *p, int n) { return am_cpu_pairing_saved(be, p, n); }
-size_t am_cpu_attend_scratch(am_backend *be, const am_pairing *p, int n) { return am_cpu_pairing_scratch(be, p, n); }
+size_t am_cpu_attend_saved(am_backend *be, const am_pairing *p, int n)
+{
+    return am_cpu_pairing_saved(be, p, n);
+}
+size_t am_cpu_attend_scratch(am_backend *be, const am_pairing *p, int n)
+{
+    return am_cpu_pairing_scratch(be, p, n);
+}
 
-void am_cpu_attend(am_backend *be, const am_pairing *p, int n, am_dev query, am_dev key, am_dev value, am_dev saved, am_dev mask,
-                   am_dev health)
+void am_cpu_attend(am_backend *be, const am_pairing *p, int n, am_dev query, am_dev key,
+                   am_dev value, am_dev saved, am_dev mask, am_dev health)
 {
     if (am_cpu_stopped(be)) return;
     const size_t pixels = am_paired_pixels(p), depth = (size_t)p->depth, deep = pixels * depth;
@@ -61,8 +68,8 @@ void am_cpu_attend(am_backend *be, const am_pairing *p, int n, am_dev query, am_
     if (am_is(health)) health.p[AM_HEALTH_ENTROPY] += (float)am_cpu_sum((size_t)n, s.entropy);
 }
 
-void am_cpu_attend_back(am_backend *be, const am_pairing *p, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
-                        am_dev dquery, am_dev dkey, am_dev dvalue)
+void am_cpu_attend_back(am_backend *be, const am_pairing *p, int n, am_dev saved, am_dev mask,
+                        am_dev dmask, am_dev scratch, am_dev dquery, am_dev dkey, am_dev dvalue)
 {
     if (am_cpu_stopped(be)) return;
     const size_t pixels = am_paired_pixels(p), depth = (size_t)p->depth, deep = pixels * depth;

@@ -118,14 +118,20 @@ am_status am_cpu_sync(am_backend *be, am_err *e)
 }
 
 /* Nothing is recorded: operations run as they come. */
-static void begin(am_backend *be, const void *what) { (void)be, (void)what; }
+static void begin(am_backend *be, const void *what)
+{
+    (void)be, (void)what;
+}
 static int end(am_backend *be)
 {
     (void)be;
     return 0;
 }
 
-static void unscale(am_backend *be, size_t n, am_dev g) { (void)be, (void)n, (void)g; }
+static void unscale(am_backend *be, size_t n, am_dev g)
+{
+    (void)be, (void)n, (void)g;
+}
 
 int am_cpu_labels_ok(am_backend *be, const char *op, int n, int k, am_dev labels)
 {
@@ -270,5 +276,8 @@ const am_ops am_cpu_ops = {
 };
 
 const am_backend_type am_backend_cpu = {
-    "cpu", "plain C with OpenMP, float32; the judge of the others", start, stop,
+    "cpu",
+    "plain C with OpenMP, float32; the judge of the others",
+    start,
+    stop,
 };

@@ -12,12 +12,14 @@ static void block_exact(int k, int panels, const float *a, const float *b, float
             double sum[AM_NR];
             for (int j = 0; j < AM_NR; j++) sum[j] = c[j];
             for (int i = 0; i < k; i++)
-                for (int j = 0; j < AM_NR; j++) sum[j] += (double)a[i * AM_MR + r] * b[i * AM_NR + j];
+                for (int j = 0; j < AM_NR; j++)
+                    sum[j] += (double)a[i * AM_MR + r] * b[i * AM_NR + j];
             for (int j = 0; j < AM_NR; j++) c[j] = (float)sum[j];
         }
 }
 
-static void dots_exact(int n, const float *a, size_t a_row, const float *b, size_t b_row, float *c, size_t c_row)
+static void dots_exact(int n, const float *a, size_t a_row, const float *b, size_t b_row, float *c,
+                       size_t c_row)
 {
     for (int r = 0; r < AM_DOT_M; r++)
         for (int s = 0; s < AM_DOT_N; s++) {

@@ -18,9 +18,19 @@ size_t am_paired_place(const am_pairing *p, int n, float *saved, am_paired *s)
 {
     const size_t pixels = am_paired_pixels(p), rows = (size_t)n * pixels,
                  deep = rows * (size_t)p->depth;
-    const struct { float **to; size_t size; } part[] = {
-        {&s->shared, deep}, {&s->shared_value, rows}, {&s->q, deep}, {&s->k, deep}, {&s->v, rows},
-        {&s->q_length, (size_t)n * (size_t)p->depth}, {&s->k_length, (size_t)n * (size_t)p->depth}, {&s->a, rows * pixels}, {&s->logit, rows},
+    const struct {
+        float **to;
+        size_t size;
+    } part[] = {
+        {&s->shared, deep},
+        {&s->shared_value, rows},
+        {&s->q, deep},
+        {&s->k, deep},
+        {&s->v, rows},
+        {&s->q_length, (size_t)n * (size_t)p->depth},
+        {&s->k_length, (size_t)n * (size_t)p->depth},
+        {&s->a, rows * pixels},
+        {&s->logit, rows},
         {&s->entropy, (size_t)n},
     };
     size_t at = 0;
@@ -92,12 +102,14 @@ static double attend(int n, float scale, float *row)
 
 void am_paired_attend(const am_pairing *p, const am_paired *s, int i, float *mask)
 {
-    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth, at = (size_t)i * pixels;
+    const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth,
+                 at = (size_t)i * pixels;
     const int n = (int)pixels;
     const float *v = s->v + at;
     float *a = s->a + at * pixels, *logit = s->logit + at;
     double entropy = 0;
-    am_columns_product(n, n, p->depth, s->q + (size_t)i * deep, 1, pixels, s->k + (size_t)i * deep, pixels, a, pixels);
+    am_columns_product(n, n, p->depth, s->q + (size_t)i * deep, 1, pixels, s->k + (size_t)i * deep,
+                       pixels, a, pixels);
     for (int y = 0; y < n; y++, a += pixels) {
         entropy += attend(n, 1 / sqrtf((float)p->depth), a);
         logit[y] = (float)am_cpu_sum_product(pixels, a, v);
@@ -112,10 +124,13 @@ static void pair(const am_pairing *p, const am_paired *s, int i, int j, float la
 {
     const size_t pixels = am_paired_pixels(p), deep = pixels * (size_t)p->depth;
     float *v = s->v + (size_t)i * pixels;
-    side(p, s->shared + (size_t)i * deep, lambda, w, s->q + (size_t)i * deep, s->q_length + (size_t)i * (size_t)p->depth);
-    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, s->k + (size_t)i * deep, s->k_length + (size_t)i * (size_t)p->depth);
+    side(p, s->shared + (size_t)i * deep, lambda, w, s->q + (size_t)i * deep,
+         s->q_length + (size_t)i * (size_t)p->depth);
+    side(p, s->shared + (size_t)j * deep, 1 - lambda, w, s->k + (size_t)i * deep,
+         s->k_length + (size_t)i * (size_t)p->depth);
     for (size_t x = 0; x < pixels; x++)
-        v[x] = s->shared_value[(size_t)j * pixels + x] + (p->lambda_concat ? (1 - lambda) * w->value.p[p->c] : 0);
+        v[x] = s->shared_value[(size_t)j * pixels + x] +
+               (p->lambda_concat ? (1 - lambda) * w->value.p[p->c] : 0);
     am_paired_attend(p, s, i, mask);
 }
 

@@ -14,7 +14,8 @@
 #include "conv.h"
 #include <string.h>
 
-size_t am_paired_grads_place(const am_backend *be, const am_pairing *p, int n, float *scratch, am_paired_grads *b)
+size_t am_paired_grads_place(const am_backend *be, const am_pairing *p, int n, float *scratch,
+                             am_paired_grads *b)
 {
     const size_t rows = (size_t)n * am_paired_pixels(p), deep = rows * (size_t)p->depth;
     const size_t threads = (size_t)be->threads, pixels = am_paired_pixels(p);
@@ -84,15 +85,15 @@ static void pair_back(const am_pairing *p, const am_paired *s, const am_paired_g
     lengths_back(p, k, s->k_length + (size_t)i * (size_t)p->depth, dk);
 }
 
-void am_paired_back(const am_backend *be, const am_pairing *p, const am_paired *s, const am_paired_grads *b, int n, const float *mask,
-                    const float *dmask)
+void am_paired_back(const am_backend *be, const am_pairing *p, const am_paired *s,
+                    const am_paired_grads *b, int n, const float *mask, const float *dmask)
 {
     const size_t pixels = am_paired_pixels(p), plane = pixels * (size_t)p->scale * (size_t)p->scale;
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (int i = 0; i < n; i++) {
         const size_t thread = (size_t)am_cpu_thread();
-        pair_back(p, s, b, i, mask + (size_t)i * plane, dmask + (size_t)i * plane, b->ds + thread * pixels * pixels,
-                  b->dl + thread * pixels);
+        pair_back(p, s, b, i, mask + (size_t)i * plane, dmask + (size_t)i * plane,
+                  b->ds + thread * pixels * pixels, b->dl + thread * pixels);
     }
 }
 

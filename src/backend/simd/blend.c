@@ -24,7 +24,8 @@ INLINE void blend_pixels(const blend_job *k, int sample, const int pixel)
     const float *m = k->m + (size_t)sample * pixels;
     elem *to = k->to + (size_t)sample * step;
     for (size_t i = 0; i < pixels; i++, mine += pixel, other += pixel, to += pixel)
-        for (int c = 0; c < pixel; c++) to[c] = put((1 - m[i]) * get(mine[c]) + m[i] * get(other[c]));
+        for (int c = 0; c < pixel; c++)
+            to[c] = put((1 - m[i]) * get(mine[c]) + m[i] * get(other[c]));
 }
 
 static void blend_item(const void *arg, int sample, int worker)
@@ -32,8 +33,10 @@ static void blend_item(const void *arg, int sample, int worker)
     const blend_job *k = arg;
     int pixel = am_simd_channels(k->s.c);
     (void)worker;
-    if (pixel == 4) blend_pixels(k, sample, 4);
-    else blend_pixels(k, sample, pixel);
+    if (pixel == 4)
+        blend_pixels(k, sample, 4);
+    else
+        blend_pixels(k, sample, pixel);
 }
 
 static void blend(am_backend *be, am_shape s, am_dev x, am_dev perm, am_dev m, am_dev y)
@@ -70,7 +73,12 @@ static void blend_back(am_backend *be, am_shape s, am_dev x, am_dev perm, am_dev
         am_cpu_blend_back(be, s, x, perm, dy, dm);
         return;
     }
-    blend_job k = {.s = s, .x = elems(x), .dy = elems(dy), .perm = am_cpu_ints(perm), .dm = dm.d.p, .beta = dm.beta};
+    blend_job k = {.s = s,
+                   .x = elems(x),
+                   .dy = elems(dy),
+                   .perm = am_cpu_ints(perm),
+                   .dm = dm.d.p,
+                   .beta = dm.beta};
     am_team_run(am_simd_team(be), s.n, blend_back_item, &k);
 }
 
@@ -93,17 +101,25 @@ static void blend_back_x_item(const void *arg, int sample, int worker)
     int pixel = am_simd_channels(k->s.c), borrower = 0;
     (void)worker;
     while (borrower < k->s.n - 1 && k->perm[borrower] != sample) borrower++;
-    if (pixel == 4) blend_back_x_pixels(k, sample, borrower, 4);
-    else blend_back_x_pixels(k, sample, borrower, pixel);
+    if (pixel == 4)
+        blend_back_x_pixels(k, sample, borrower, 4);
+    else
+        blend_back_x_pixels(k, sample, borrower, pixel);
 }
 
 static void blend_back_x(am_backend *be, am_shape s, am_dev perm, am_dev m, am_dev dy, am_grad dx)
 {
-    if (am_cpu_stopped(be) || !am_is(dx.d) || !am_cpu_perm_ok(be, "blend_back_x", s.n, perm)) return;
+    if (am_cpu_stopped(be) || !am_is(dx.d) || !am_cpu_perm_ok(be, "blend_back_x", s.n, perm))
+        return;
     if (am_simd_one_pixel(s)) {
         am_cpu_blend_back_x(be, s, perm, m, dy, dx);
         return;
     }
-    blend_job k = {.s = s, .dy = elems(dy), .to = elems(dx.d), .perm = am_cpu_ints(perm), .m = m.p, .beta = dx.beta};
+    blend_job k = {.s = s,
+                   .dy = elems(dy),
+                   .to = elems(dx.d),
+                   .perm = am_cpu_ints(perm),
+                   .m = m.p,
+                   .beta = dx.beta};
     am_team_run(am_simd_team(be), s.n, blend_back_x_item, &k);
 }

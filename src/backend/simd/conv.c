@@ -10,7 +10,8 @@ static size_t conv_prepared(am_backend *be, const am_conv *k)
     (void)be;
     const conv_plan *p = conv_plan_of(k);
     if (p->late) return 0;
-    return p->winograd ? 2 * winograd_points(p) : gather_weights_forward(p) + gather_weights_back(p);
+    return p->winograd ? 2 * winograd_points(p)
+                       : gather_weights_forward(p) + gather_weights_back(p);
 }
 
 static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prepared)
@@ -26,7 +27,8 @@ static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prep
 }
 
 /* The transformed weights of one direction: what was prepared, or made now at *room, which then begins behind them. */
-static const float *conv_points(am_backend *be, const am_conv *k, int turned, am_dev w, am_dev prepared, float **room)
+static const float *conv_points(am_backend *be, const am_conv *k, int turned, am_dev w,
+                                am_dev prepared, float **room)
 {
     const conv_plan *p = conv_plan_of(k);
     if (!p->late) return prepared.p + (turned ? winograd_points(p) : 0);
@@ -47,7 +49,11 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
 {
     int threads = be->threads;
     size_t most = 0;
-#define AT_LEAST(floats) do { size_t f_ = (floats); if (f_ > most) most = f_; } while (0)
+#define AT_LEAST(floats)                                                                           \
+    do {                                                                                           \
+        size_t f_ = (floats);                                                                      \
+        if (f_ > most) most = f_;                                                                  \
+    } while (0)
     const conv_plan *p = conv_plan_of(k);
     if (p->winograd) {
         size_t points = p->late ? winograd_points(p) : 0;
@@ -63,7 +69,8 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
         AT_LEAST(gather_forward(k, n, 1).worker_room * (size_t)threads);
         if (back) {
             for (int phase = 0; phase < k->stride * k->stride; phase++)
-                AT_LEAST(gather_back(k, n, phase / k->stride, phase % k->stride).worker_room * (size_t)threads);
+                AT_LEAST(gather_back(k, n, phase / k->stride, phase % k->stride).worker_room *
+                         (size_t)threads);
             gather_grad s = gather_grad_make(k, n);
             AT_LEAST(gather_grad_room(&s, threads));
         }
@@ -72,8 +79,8 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
     return conv_head(k) + most;
 }
 
-static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared, am_dev scratch,
-                 const am_post *post, am_dev y)
+static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared,
+                 am_dev scratch, const am_post *post, am_dev y)
 {
     if (am_cpu_stopped(be)) return;
     am_shape out = conv_out(k, n);
@@ -84,7 +91,9 @@ static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am
     if (post) {
         e = (finish){.scale = finish_padded(scratch.p, post->scale, k->filters, padded),
                      .shift = finish_padded(scratch.p + widest, post->shift, k->filters, padded),
-                     .residual = elems(post->residual), .keep = 1, .act = post->act};
+                     .residual = elems(post->residual),
+                     .keep = 1,
+                     .act = post->act};
         if (am_is(post->stats)) {
             groups = post->groups > 0 ? post->groups : 1;
             e.sums = norm_partial_sums(out, groups, post->stats);
@@ -107,8 +116,8 @@ static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am
     }
 }
 
-static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared, am_dev dy,
-                      am_dev scratch, am_grad dx, am_grad dw)
+static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am_dev prepared,
+                      am_dev dy, am_dev scratch, am_grad dx, am_grad dw)
 {
     if (am_cpu_stopped(be)) return;
     const conv_plan *p = conv_plan_of(k);

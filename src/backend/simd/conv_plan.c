@@ -10,26 +10,36 @@
 #include "vec.h"
 
 typedef struct conv_plan {
-    int blocks;                 /* groups after merging */
-    int c, f;                   /* channels of a block, with padding: in, out */
-    int taps;                   /* size * size */
-    int winograd;               /* stride 1, 3x3, maps that fill the tiles well enough */
-    int late;                   /* winograd: too wide to keep the transformed weights */
+    int blocks; /* groups after merging */
+    int c, f; /* channels of a block, with padding: in, out */
+    int taps; /* size * size */
+    int winograd; /* stride 1, 3x3, maps that fill the tiles well enough */
+    int late; /* winograd: too wide to keep the transformed weights */
 } conv_plan;
 
 enum { LATE = 128 * 128 };
 
-static const conv_plan *conv_plan_of(const am_conv *k) { return k->plan; }
+static const conv_plan *conv_plan_of(const am_conv *k)
+{
+    return k->plan;
+}
 
-static am_shape conv_in(const am_conv *k, int n) { return (am_shape){n, k->c, k->h, k->w}; }
-static am_shape conv_out(const am_conv *k, int n) { return (am_shape){n, k->filters, k->oh, k->ow}; }
+static am_shape conv_in(const am_conv *k, int n)
+{
+    return (am_shape){n, k->c, k->h, k->w};
+}
+static am_shape conv_out(const am_conv *k, int n)
+{
+    return (am_shape){n, k->filters, k->oh, k->ow};
+}
 
 static int suits_winograd(const am_conv *k, const conv_plan *p)
 {
     if (k->size != 3 || k->stride != 1 || k->pad > 2 || p->c % 16 || p->f % 16) return 0;
     int covered = am_simd_up(k->oh, 4) * am_simd_up(k->ow, 4);
     int back = am_simd_up(k->h, 4) * am_simd_up(k->w, 4);
-    return k->h * k->w > 1 && k->oh * k->ow > 1 && covered <= 2 * k->oh * k->ow && back <= 2 * k->h * k->w;
+    return k->h * k->w > 1 && k->oh * k->ow > 1 && covered <= 2 * k->oh * k->ow &&
+           back <= 2 * k->h * k->w;
 }
 
 static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err *err)
@@ -37,10 +47,13 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     (void)be;
     k->plan = NULL;
     if (k->groups < 1 || k->c % k->groups || k->filters % k->groups)
-        return am_fail(err, AM_EINPUT, where, "%d groups do not divide %d channels into %d filters; both must be multiples",
-                       k->groups, k->c, k->filters);
+        return am_fail(
+            err, AM_EINPUT, where,
+            "%d groups do not divide %d channels into %d filters; both must be multiples",
+            k->groups, k->c, k->filters);
     if (k->size < 1 || k->stride < 1 || k->pad < 0 || k->oh < 1 || k->ow < 1)
-        return am_fail(err, AM_EINPUT, where, "a window of %d with stride %d and padding %d makes nothing of %dx%d pixels",
+        return am_fail(err, AM_EINPUT, where,
+                       "a window of %d with stride %d and padding %d makes nothing of %dx%d pixels",
                        k->size, k->stride, k->pad, k->w, k->h);
     conv_plan *p = calloc(1, sizeof *p);
     if (!p) return am_fail(err, AM_ENOMEM, where, "no memory for a convolution's plan");

@@ -10,7 +10,7 @@ enum { SPAN_FLOATS = 1024, TOGETHER = 8 };
 
 typedef struct dense_job {
     am_shape s;
-    int out, size;              /* size: c * h * w */
+    int out, size; /* size: c * h * w */
     const elem *x;
     elem *dx;
     const float *w, *b, *dy;
@@ -55,7 +55,8 @@ static void dense_item(const void *arg, int item, int worker)
         for (int l = 0; l < samples; l++) dense_span(k, from + l, first, count, span[l]);
         for (int o = 0; o < k->out; o++)
             for (int l = 0; l < samples; l++)
-                y[l * k->out + o] += dense_dot(count, span[l], k->w + (size_t)o * (size_t)k->size + first);
+                y[l * k->out + o] +=
+                    dense_dot(count, span[l], k->w + (size_t)o * (size_t)k->size + first);
     }
 }
 
@@ -66,7 +67,8 @@ static void dense(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_de
         am_cpu_dense(am_simd_for(be, (size_t)s.n * (size_t)out * (size_t)s.c), s, out, x, w, b, y);
         return;
     }
-    dense_job k = {.s = s, .out = out, .size = s.c * s.h * s.w, .x = elems(x), .w = w.p, .b = b.p, .y = y.p};
+    dense_job k = {
+        .s = s, .out = out, .size = s.c * s.h * s.w, .x = elems(x), .w = w.p, .b = b.p, .y = y.p};
     am_team_run(am_simd_team(be), (s.n + TOGETHER - 1) / TOGETHER, dense_item, &k);
 }
 
@@ -104,7 +106,8 @@ static void dense_dw_item(const void *arg, int item, int worker)
         for (int l = 0; l < samples; l++) dense_span(k, from + l, first, count, span[l]);
         for (int o = 0; o < k->out; o++) {
             float *dw = k->dw + (size_t)o * (size_t)k->size + first;
-            if (from == 0 && k->beta != 1) for (int i = 0; i < count; i++) dw[i] = k->beta == 0 ? 0 : k->beta * dw[i];
+            if (from == 0 && k->beta != 1)
+                for (int i = 0; i < count; i++) dw[i] = k->beta == 0 ? 0 : k->beta * dw[i];
             for (int l = 0; l < samples; l++) {
                 float g = k->dy[(size_t)(from + l) * (size_t)k->out + (size_t)o];
                 for (int i = 0; i < count; i++) dw[i] += g * span[l][i];
@@ -113,14 +116,17 @@ static void dense_dw_item(const void *arg, int item, int worker)
     }
 }
 
-static void dense_back(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_dev dy, am_grad dx, am_grad dw, am_grad db)
+static void dense_back(am_backend *be, am_shape s, int out, am_dev x, am_dev w, am_dev dy,
+                       am_grad dx, am_grad dw, am_grad db)
 {
     if (am_cpu_stopped(be)) return;
     if (am_simd_one_pixel(s)) {
-        am_cpu_dense_back(am_simd_for(be, (size_t)s.n * (size_t)out * (size_t)s.c), s, out, x, w, dy, dx, dw, db);
+        am_cpu_dense_back(am_simd_for(be, (size_t)s.n * (size_t)out * (size_t)s.c), s, out, x, w,
+                          dy, dx, dw, db);
         return;
     }
-    dense_job k = {.s = s, .out = out, .size = s.c * s.h * s.w, .x = elems(x), .w = w.p, .dy = dy.p};
+    dense_job k = {
+        .s = s, .out = out, .size = s.c * s.h * s.w, .x = elems(x), .w = w.p, .dy = dy.p};
     if (am_is(dx.d)) {
         k.dx = elems(dx.d);
         k.beta = dx.beta;

@@ -4,7 +4,7 @@
 #include "simd.h"
 #include "vec.h"
 
-enum { STRIP = 8192 };                  /* numbers of a piece of work */
+enum { STRIP = 8192 }; /* numbers of a piece of work */
 
 typedef struct flat {
     size_t count;
@@ -40,7 +40,8 @@ static void add_item(const void *arg, int item, int worker)
     }
 }
 
-static void add(am_backend *be, am_shape s, float a, am_dev x, float b, am_dev r, am_act act, am_dev y)
+static void add(am_backend *be, am_shape s, float a, am_dev x, float b, am_dev r, am_act act,
+                am_dev y)
 {
     if (am_cpu_stopped(be)) return;
     if (am_simd_one_pixel(s)) {
@@ -64,7 +65,8 @@ static void act_back_item(const void *arg, int item, int worker)
     }
 }
 
-static void act_back(am_backend *be, am_shape s, am_act act, am_dev y, am_dev dy, float a, am_grad dx)
+static void act_back(am_backend *be, am_shape s, am_act act, am_dev y, am_dev dy, float a,
+                     am_grad dx)
 {
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
     if (am_simd_one_pixel(s)) {
@@ -132,7 +134,9 @@ static void dropout_item(const void *arg, int sample, int worker)
     for (int i = 0; i < pixels; i++)
         for (int c = 0; c < pixel; c++, at++) {
             uint64_t index = first + (uint64_t)(c * pixels + i);
-            float v = c < k->s.c && am_cpu_chance(k->seed, k->salt, index) >= k->p ? keep * get(k->x[at]) : 0;
+            float v = c < k->s.c && am_cpu_chance(k->seed, k->salt, index) >= k->p
+                          ? keep * get(k->x[at])
+                          : 0;
             if (k->beta != 0) v += k->beta * get(k->y[at]);
             k->y[at] = put(v);
         }
@@ -149,7 +153,8 @@ static void dropout(am_backend *be, am_shape s, float p, am_dev seed, int salt, 
     am_team_run(am_simd_team(be), s.n, dropout_item, &k);
 }
 
-static void dropout_back(am_backend *be, am_shape s, float p, am_dev seed, int salt, am_dev dy, am_grad dx)
+static void dropout_back(am_backend *be, am_shape s, float p, am_dev seed, int salt, am_dev dy,
+                         am_grad dx)
 {
     if (am_cpu_stopped(be) || !am_is(dx.d)) return;
     if (am_simd_one_pixel(s)) {
@@ -191,14 +196,16 @@ static void affine_item(const void *arg, int sample, int worker)
     }
 }
 
-static void affine(am_backend *be, am_shape s, am_dev x, am_dev scale, am_dev shift, am_act act, am_dev y)
+static void affine(am_backend *be, am_shape s, am_dev x, am_dev scale, am_dev shift, am_act act,
+                   am_dev y)
 {
     if (am_cpu_stopped(be)) return;
     if (am_simd_one_pixel(s)) {
         am_cpu_affine(be, s, x, scale, shift, act, y);
         return;
     }
-    channels k = {.s = s, .x = elems(x), .y = elems(y), .scale = scale.p, .shift = shift.p, .act = act};
+    channels k = {
+        .s = s, .x = elems(x), .y = elems(y), .scale = scale.p, .shift = shift.p, .act = act};
     am_team_run(am_simd_team(be), s.n, affine_item, &k);
 }
 
@@ -206,7 +213,8 @@ static void affine(am_backend *be, am_shape s, am_dev x, am_dev scale, am_dev sh
 static void bias_back_item(const void *arg, int item, int worker)
 {
     const channels *k = arg;
-    const int pixel = am_simd_channels(k->s.c), first = item * 16, width = am_simd_min(pixel - first, 16);
+    const int pixel = am_simd_channels(k->s.c), first = item * 16,
+              width = am_simd_min(pixel - first, 16);
     double sum[16] = {0};
     (void)worker;
     for (int n = 0; n < k->s.n; n++) {

@@ -9,11 +9,11 @@
 #include "vec.h"
 
 typedef struct finish {
-    const float *scale, *shift;     /* padded to the stride of a pixel, or NULL */
-    const elem *residual;           /* laid out as y, or NULL */
+    const float *scale, *shift; /* padded to the stride of a pixel, or NULL */
+    const elem *residual; /* laid out as y, or NULL */
     float keep;
     am_act act;
-    float *sums;                    /* sum and sum of squares of each channel, one pair of rows per block of work */
+    float *sums; /* sum and sum of squares of each channel, one pair of rows per block of work */
 } finish;
 
 static const float *finish_padded(float *to, am_dev from, int n, int padded)

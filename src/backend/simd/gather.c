@@ -12,27 +12,27 @@
 #include "simd.h"
 #include "vec.h"
 
-enum { SPOTS = 96 };            /* result pixels of a piece of work, at most */
+enum { SPOTS = 96 }; /* result pixels of a piece of work, at most */
 
 /* A set of pixels: an activation as the gather sees it. */
 typedef struct pixels {
-    int h, w, channels, pixel;  /* pixel: numbers from one to the next */
-    int one;                    /* one pixel: rows of float without padding */
-    size_t sample;              /* numbers from sample to sample */
+    int h, w, channels, pixel; /* pixel: numbers from one to the next */
+    int one; /* one pixel: rows of float without padding */
+    size_t sample; /* numbers from sample to sample */
 } pixels;
 
 typedef struct gather {
-    int blocks, c, f;           /* merged groups; channels of a block: source, result */
-    int columns;                /* f rounded up to whole vectors */
+    int blocks, c, f; /* merged groups; channels of a block: source, result */
+    int columns; /* f rounded up to whole vectors */
     pixels from, to;
     int n, groups;
-    int grid_h, grid_w;         /* result pixels of a sample */
-    int step;                   /* source row = step * j + start_y + tap */
+    int grid_h, grid_w; /* result pixels of a sample */
+    int step; /* source row = step * j + start_y + tap */
     int start_y, start_x, taps_y, taps_x;
-    int to_step, to_y, to_x;    /* result row = to_step * j + to_y */
+    int to_step, to_y, to_x; /* result row = to_step * j + to_y */
     const void *x;
     void *y;
-    const float *weights;       /* B of each block, packed */
+    const float *weights; /* B of each block, packed */
     finish finish;
     int run, runs;
     float *room;
@@ -44,7 +44,10 @@ static pixels pixels_of(am_shape s)
     return (pixels){s.h, s.w, s.c, am_simd_stride(s), am_simd_one_pixel(s), sample_elems(s)};
 }
 
-static int gather_depth(const gather *g) { return g->taps_y * g->taps_x * g->c; }
+static int gather_depth(const gather *g)
+{
+    return g->taps_y * g->taps_x * g->c;
+}
 
 /* Pixels of a piece of work: A within half the second cache. */
 static int gather_run(int depth)
@@ -63,15 +66,30 @@ static void gather_share(gather *g)
 static gather gather_forward(const am_conv *k, int n, int groups)
 {
     const conv_plan *p = conv_plan_of(k);
-    gather g = {.blocks = p->blocks, .c = p->c, .f = p->f, .columns = am_simd_up(p->f, W),
-                .from = pixels_of(conv_in(k, n)), .to = pixels_of(conv_out(k, n)), .n = n, .groups = groups,
-                .grid_h = k->oh, .grid_w = k->ow, .step = k->stride, .start_y = -k->pad,
-                .start_x = -k->pad, .taps_y = k->size, .taps_x = k->size, .to_step = 1};
+    gather g = {.blocks = p->blocks,
+                .c = p->c,
+                .f = p->f,
+                .columns = am_simd_up(p->f, W),
+                .from = pixels_of(conv_in(k, n)),
+                .to = pixels_of(conv_out(k, n)),
+                .n = n,
+                .groups = groups,
+                .grid_h = k->oh,
+                .grid_w = k->ow,
+                .step = k->stride,
+                .start_y = -k->pad,
+                .start_x = -k->pad,
+                .taps_y = k->size,
+                .taps_x = k->size,
+                .to_step = 1};
     gather_share(&g);
     return g;
 }
 
-static int phase_first(const am_conv *k, int phase) { return (phase + k->pad) % k->stride; }
+static int phase_first(const am_conv *k, int phase)
+{
+    return (phase + k->pad) % k->stride;
+}
 static int phase_taps(const am_conv *k, int phase)
 {
     int first = phase_first(k, phase);
@@ -81,11 +99,22 @@ static int phase_taps(const am_conv *k, int phase)
 static gather gather_back(const am_conv *k, int n, int py, int px)
 {
     const conv_plan *p = conv_plan_of(k);
-    gather g = {.blocks = p->blocks, .c = p->f, .f = p->c, .columns = am_simd_up(p->c, W),
-                .from = pixels_of(conv_out(k, n)), .to = pixels_of(conv_in(k, n)), .n = n, .groups = 1,
-                .grid_h = (k->h - py + k->stride - 1) / k->stride, .grid_w = (k->w - px + k->stride - 1) / k->stride,
-                .step = 1, .taps_y = phase_taps(k, py), .taps_x = phase_taps(k, px),
-                .to_step = k->stride, .to_y = py, .to_x = px};
+    gather g = {.blocks = p->blocks,
+                .c = p->f,
+                .f = p->c,
+                .columns = am_simd_up(p->c, W),
+                .from = pixels_of(conv_out(k, n)),
+                .to = pixels_of(conv_in(k, n)),
+                .n = n,
+                .groups = 1,
+                .grid_h = (k->h - py + k->stride - 1) / k->stride,
+                .grid_w = (k->w - px + k->stride - 1) / k->stride,
+                .step = 1,
+                .taps_y = phase_taps(k, py),
+                .taps_x = phase_taps(k, px),
+                .to_step = k->stride,
+                .to_y = py,
+                .to_x = px};
     g.start_y = (py + k->pad) / k->stride - (g.taps_y - 1);
     g.start_x = (px + k->pad) / k->stride - (g.taps_x - 1);
     gather_share(&g);
@@ -95,14 +124,15 @@ static gather gather_back(const am_conv *k, int n, int py, int px)
 /* ---- the result pixels of a piece of work ---- */
 
 typedef struct spot {
-    int y, x;                   /* the source pixel under the first tap */
-    size_t source, to;          /* where the sample begins in the source; where the result goes */
+    int y, x; /* the source pixel under the first tap */
+    size_t source, to; /* where the sample begins in the source; where the result goes */
 } spot;
 
 /* `count` result pixels from `first`, counted through all samples. */
 static void gather_spots(const gather *g, int first, int count, spot *to)
 {
-    int plane = g->grid_h * g->grid_w, sample = first / plane, j = first % plane / g->grid_w, i = first % g->grid_w;
+    int plane = g->grid_h * g->grid_w, sample = first / plane, j = first % plane / g->grid_w,
+        i = first % g->grid_w;
     for (int r = 0; r < count; r++, to++) {
         int y = j * g->to_step + g->to_y, x = i * g->to_step + g->to_x;
         to->y = g->step * j + g->start_y;
@@ -139,7 +169,8 @@ INLINE void gather_clear(float *to, int count)
 }
 
 /* One line of the window: taps from .. to-1 of row y of the source, c channels each; returns what follows in A. */
-static float *gather_line(const gather *g, const spot *p, int y, int first, int last, int block, float *a)
+static float *gather_line(const gather *g, const spot *p, int y, int first, int last, int block,
+                          float *a)
 {
     const pixels *s = &g->from;
     const int c = g->c, real = s->one ? am_simd_min(s->channels - block * c, c) : c;
@@ -173,12 +204,15 @@ static void gather_rows(const gather *g, const spot *p, int count, int block, fl
     const size_t down = (size_t)(s->w * s->pixel);
     for (int r = 0; r < count; r++, p++, to += stride) {
         float *a = to;
-        if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h && p->x + g->taps_x <= s->w) {
+        if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h &&
+            p->x + g->taps_x <= s->w) {
             size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
-            for (int ty = 0; ty < g->taps_y; ty++, at += down, a += line) gather_copy(g, at, line, a);
+            for (int ty = 0; ty < g->taps_y; ty++, at += down, a += line)
+                gather_copy(g, at, line, a);
             continue;
         }
-        for (int ty = 0; ty < g->taps_y; ty++) a = gather_line(g, p, p->y + ty, 0, g->taps_x, block, a);
+        for (int ty = 0; ty < g->taps_y; ty++)
+            a = gather_line(g, p, p->y + ty, 0, g->taps_x, block, a);
     }
 }
 
@@ -194,11 +228,14 @@ static void gather_store_slowly(const gather *g, const float *c, size_t at)
         if (e->shift) v += e->shift[i];
         if (e->residual) {
             size_t o = at + (size_t)i;
-            v += e->keep * (g->to.one ? ((const float *)(const void *)e->residual)[o] : get(e->residual[o]));
+            v += e->keep *
+                 (g->to.one ? ((const float *)(const void *)e->residual)[o] : get(e->residual[o]));
         }
         if (e->act != AM_LINEAR) am_cpu_act(e->act, 1, &v);
-        if (g->to.one) ((float *)g->y)[at + (size_t)i] = v;
-        else ((elem *)g->y)[at + (size_t)i] = put(v);
+        if (g->to.one)
+            ((float *)g->y)[at + (size_t)i] = v;
+        else
+            ((elem *)g->y)[at + (size_t)i] = put(v);
     }
 }
 
@@ -219,7 +256,8 @@ static void gather_store(const gather *g, const spot *p, int count, const float 
         vec sum = all(0), square = all(0);
         for (int r = 0; r < count; r++) {
             size_t o = p[r].to + (size_t)i;
-            vec v = finish_vector(e, load(c + r * width + i), i, e->residual ? e->residual + o : NULL);
+            vec v =
+                finish_vector(e, load(c + r * width + i), i, e->residual ? e->residual + o : NULL);
             store_elems((elem *)g->y + o, v);
             sum += v;
             square += v * v;
@@ -233,23 +271,32 @@ static void gather_store(const gather *g, const spot *p, int count, const float 
 /* A pixel under one tap is a row of A as it lies. */
 static int gather_in_place(const gather *g)
 {
-    return sizeof(elem) == sizeof(float) && g->taps_y * g->taps_x == 1 && g->step == 1 && !g->start_y && !g->start_x &&
-           g->grid_h == g->from.h && g->grid_w == g->from.w && g->from.pixel >= 16 && !g->from.one;
+    return sizeof(elem) == sizeof(float) && g->taps_y * g->taps_x == 1 && g->step == 1 &&
+           !g->start_y && !g->start_x && g->grid_h == g->from.h && g->grid_w == g->from.w &&
+           g->from.pixel >= 16 && !g->from.one;
 }
 
 static void gather_item(const void *arg, int item, int worker)
 {
     const gather *g = arg;
-    int per_group = g->n / g->groups * g->grid_h * g->grid_w, group = item / g->runs, run = item % g->runs;
-    int first = group * per_group + run * g->run, count = am_simd_min(per_group - run * g->run, g->run);
+    int per_group = g->n / g->groups * g->grid_h * g->grid_w, group = item / g->runs,
+        run = item % g->runs;
+    int first = group * per_group + run * g->run,
+        count = am_simd_min(per_group - run * g->run, g->run);
     int depth = gather_depth(g), width = g->blocks * g->columns, in_place = gather_in_place(g);
     float *c = g->room + (size_t)worker * g->worker_room, *a = c + (size_t)(g->run * width);
     spot spots[SPOTS];
     gather_spots(g, first, count, spots);
     for (int b = 0; b < g->blocks && depth; b++) {
-        matrices product = {.m = count, .n = g->columns, .k = depth, .a = a, .stride_i = (size_t)depth, .stride_k = 1,
+        matrices product = {.m = count,
+                            .n = g->columns,
+                            .k = depth,
+                            .a = a,
+                            .stride_i = (size_t)depth,
+                            .stride_k = 1,
                             .b = g->weights + (size_t)b * (size_t)depth * (size_t)g->columns,
-                            .c = c + b * g->columns, .stride_c = (size_t)width};
+                            .c = c + b * g->columns,
+                            .stride_c = (size_t)width};
         if (in_place) {
             product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
             product.stride_i = (size_t)g->from.pixel;
@@ -259,7 +306,8 @@ static void gather_item(const void *arg, int item, int worker)
         gemm(&product);
     }
     if (!depth) memset(c, 0, (size_t)(count * width) * sizeof *c);
-    gather_store(g, spots, count, c, g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->to.pixel : NULL);
+    gather_store(g, spots, count, c,
+                 g->finish.sums ? g->finish.sums + (size_t)item * 2 * (size_t)g->to.pixel : NULL);
 }
 
 static void gather_go(am_team *team, const gather *g)
@@ -296,10 +344,14 @@ static void gather_prepare_item(const void *arg, int source, int worker)
     const int depth = s->taps_y * s->taps_x * c, block = source / c;
     (void)worker;
     for (int i = 0; i < columns; i++) {
-        const int result = block * f + i, first = i / PANEL * PANEL, width = am_simd_min(PANEL, columns - first);
-        const float *w = i >= f ? NULL : conv_taps(k, p, s->w, s->back ? source : result, s->back ? result : source);
-        float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns + (size_t)first * (size_t)depth +
-                    (size_t)(source % c) * (size_t)width + (size_t)(i - first);
+        const int result = block * f + i, first = i / PANEL * PANEL,
+                  width = am_simd_min(PANEL, columns - first);
+        const float *w =
+            i >= f ? NULL
+                   : conv_taps(k, p, s->w, s->back ? source : result, s->back ? result : source);
+        float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns +
+                    (size_t)first * (size_t)depth + (size_t)(source % c) * (size_t)width +
+                    (size_t)(i - first);
         for (int ty = 0; ty < s->taps_y; ty++)
             for (int tx = 0; tx < s->taps_x; tx++, to += c * width) {
                 int y = s->back ? phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty) : ty;

@@ -16,7 +16,7 @@ typedef struct gather_grad {
     const void *dy;
     int parts, bundle, bundles; /* bundle: taps */
     int run;
-    float *sum;                 /* dB of each part: [block][tap][c][columns] */
+    float *sum; /* dB of each part: [block][tap][c][columns] */
     size_t part_room, worker_room;
     float *room, *dw, beta;
 } gather_grad;
@@ -26,13 +26,15 @@ static gather_grad gather_grad_make(const am_conv *k, int n)
     gather_grad s = {.g = gather_forward(k, n, 1), .conv = k};
     const gather *g = &s.g;
     int taps = g->taps_y * g->taps_x, pixels = n * g->grid_h * g->grid_w;
-    s.bundle = am_simd_min(am_simd_max(256 / g->c / g->taps_x, 1) * g->taps_x, taps);   /* whole lines of the window */
+    s.bundle = am_simd_min(am_simd_max(256 / g->c / g->taps_x, 1) * g->taps_x,
+                           taps); /* whole lines of the window */
     s.bundles = (taps + s.bundle - 1) / s.bundle;
     s.run = am_simd_min(GRAD_SPOTS, pixels);
     s.part_room = (size_t)g->blocks * (size_t)taps * (size_t)g->c * (size_t)g->columns;
     s.parts = am_simd_min((int)am_simd_max((int)((4 << 20) / s.part_room), 2), 16);
     s.parts = am_simd_min(s.parts, (pixels + s.run - 1) / s.run);
-    s.worker_room = (size_t)s.run * (size_t)(apart(s.bundle * g->c) + apart(g->blocks * g->columns)) + 32;
+    s.worker_room =
+        (size_t)s.run * (size_t)(apart(s.bundle * g->c) + apart(g->blocks * g->columns)) + 32;
     return s;
 }
 
@@ -42,7 +44,8 @@ static size_t gather_grad_room(const gather_grad *s, int threads)
 }
 
 /* dy of some pixels as a matrix of rows of blocks * columns; where it lies so already, there. */
-static const float *gather_grad_rows(const gather_grad *s, const spot *p, int count, float *to, size_t *stride)
+static const float *gather_grad_rows(const gather_grad *s, const spot *p, int count, float *to,
+                                     size_t *stride)
 {
     const gather *g = &s->g;
     const pixels *d = &g->to;
@@ -55,18 +58,23 @@ static const float *gather_grad_rows(const gather_grad *s, const spot *p, int co
     *stride = (size_t)apart(width);
     const float *start = to;
     for (int r = 0; r < count; r++, p++, to += *stride) {
-        if (whole) for (int i = 0; i < width; i += W) store(to + i, load_elems((const elem *)s->dy + p->to + i));
+        if (whole)
+            for (int i = 0; i < width; i += W)
+                store(to + i, load_elems((const elem *)s->dy + p->to + i));
         for (int i = 0; i < width && !whole; i++) {
             size_t at = p->to + (size_t)i;
-            if (i >= d->channels) to[i] = 0;
-            else to[i] = d->one ? ((const float *)s->dy)[at] : get(((const elem *)s->dy)[at]);
+            if (i >= d->channels)
+                to[i] = 0;
+            else
+                to[i] = d->one ? ((const float *)s->dy)[at] : get(((const elem *)s->dy)[at]);
         }
     }
     return start;
 }
 
 /* A of `taps` taps from `first` on. */
-static void gather_grad_bundle(const gather_grad *s, const spot *p, int count, int block, int first, int taps, float *a)
+static void gather_grad_bundle(const gather_grad *s, const spot *p, int count, int block, int first,
+                               int taps, float *a)
 {
     const gather *g = &s->g;
     if (taps == g->taps_y * g->taps_x) {
@@ -90,11 +98,13 @@ static void gather_grad_item(const void *arg, int item, int worker)
 {
     const gather_grad *s = arg;
     const gather *g = &s->g;
-    int part = item / s->bundles, first_tap = item % s->bundles * s->bundle, taps = g->taps_y * g->taps_x;
+    int part = item / s->bundles, first_tap = item % s->bundles * s->bundle,
+        taps = g->taps_y * g->taps_x;
     int bundle = am_simd_min(taps - first_tap, s->bundle), depth = bundle * g->c;
     int all_pixels = g->n * g->grid_h * g->grid_w, runs = (all_pixels + s->run - 1) / s->run;
     int from = (int)((long)runs * part / s->parts), to = (int)((long)runs * (part + 1) / s->parts);
-    float *a = s->room + (size_t)worker * s->worker_room, *d = a + (size_t)(s->run * apart(s->bundle * g->c));
+    float *a = s->room + (size_t)worker * s->worker_room,
+          *d = a + (size_t)(s->run * apart(s->bundle * g->c));
     spot spots[GRAD_SPOTS];
     for (int r = from; r < to; r++) {
         int first = r * s->run, count = am_simd_min(all_pixels - first, s->run);
@@ -102,11 +112,18 @@ static void gather_grad_item(const void *arg, int item, int worker)
         gather_spots(g, first, count, spots);
         const float *dy = gather_grad_rows(s, spots, count, d, &stride);
         for (int b = 0; b < g->blocks; b++) {
-            matrices product = {.m = depth, .n = g->columns, .k = count, .a = a, .stride_i = 1, .stride_k = (size_t)apart(depth),
-                                .b = dy + b * g->columns, .stride_b = stride,
+            matrices product = {.m = depth,
+                                .n = g->columns,
+                                .k = count,
+                                .a = a,
+                                .stride_i = 1,
+                                .stride_k = (size_t)apart(depth),
+                                .b = dy + b * g->columns,
+                                .stride_b = stride,
                                 .c = s->sum + (size_t)part * s->part_room +
                                      (size_t)((b * taps + first_tap) * g->c) * (size_t)g->columns,
-                                .stride_c = (size_t)g->columns, .add = r > from};
+                                .stride_c = (size_t)g->columns,
+                                .add = r > from};
             if (gather_in_place(g) && apart(g->from.pixel) == g->from.pixel) {
                 product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
                 product.stride_k = (size_t)g->from.pixel;
@@ -132,13 +149,18 @@ static void gather_grad_channel(const void *arg, int channel, int worker)
             size_t row = (size_t)((block * taps + t) * g->c + channel % g->c);
             const float *from = s->sum + row * (size_t)g->columns + (size_t)f;
             vec v = load(from);
-            for (int part = 1; part < s->parts; part++) v += load(from + (size_t)part * s->part_room);
+            for (int part = 1; part < s->parts; part++)
+                v += load(from + (size_t)part * s->part_room);
             float lane[W];
             store(lane, v);
             for (int l = 0; l < W && f + l < g->f; l++) {
                 int o = block * g->f + f + l, group = o / fg;
-                if (o >= k->filters || channel < group * cg || channel >= (group + 1) * cg) continue;
-                float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)(channel - group * cg)) * (size_t)taps + (size_t)t;
+                if (o >= k->filters || channel < group * cg || channel >= (group + 1) * cg)
+                    continue;
+                float *dw =
+                    s->dw +
+                    ((size_t)o * (size_t)cg + (size_t)(channel - group * cg)) * (size_t)taps +
+                    (size_t)t;
                 *dw = s->beta == 0 ? lane[l] : s->beta * *dw + lane[l];
             }
         }

@@ -27,32 +27,36 @@ typedef struct matrices {
     int add;
 } matrices;
 
-INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int depth, const float *a, const float *b,
-                      size_t stride_b, float *c, int add)
+INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int depth,
+                      const float *a, const float *b, size_t stride_b, float *c, int add)
 {
     vec sum[ROWS][COLUMNS];
     const size_t stride_i = x->stride_i, stride_k = x->stride_k, stride_c = x->stride_c;
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < columns; j++) sum[i][j] = add ? load(c + (size_t)i * stride_c + j * W) : all(0);
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++) sum[i][j] =
+        add ? load(c + (size_t)i * stride_c + j * W) : all(0);
     for (int k = 0; k < depth; k++, a += stride_k, b += stride_b) {
         vec row[COLUMNS];
         UNROLL for (int j = 0; j < columns; j++) row[j] = load(b + j * W);
-        UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int i = 0; i < rows; i++)
+        {
             vec one = all(a[(size_t)i * stride_i]);
             UNROLL for (int j = 0; j < columns; j++) sum[i][j] += one * row[j];
         }
     }
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < columns; j++) store(c + (size_t)i * stride_c + j * W, sum[i][j]);
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++)
+        store(c + (size_t)i * stride_c + j * W, sum[i][j]);
 }
 
 /* A'*B walks down columns of both: rows that are a large power of two apart would all fall into a
  * few sets of the first cache.  So its callers lay rows of n floats this far apart. */
-INLINE int apart(int n) { return n >= 64 ? n + 16 : n; }
+INLINE int apart(int n)
+{
+    return n >= 64 ? n + 16 : n;
+}
 
 /* All rows of C for one panel and one block of k. */
-INLINE void gemm_strip(const int columns, const matrices *x, int depth, const float *a, const float *b,
-                       size_t stride_b, float *c, int add)
+INLINE void gemm_strip(const int columns, const matrices *x, int depth, const float *a,
+                       const float *b, size_t stride_b, float *c, int add)
 {
     int i = 0;
     for (; i + ROWS <= x->m; i += ROWS) {

@@ -18,7 +18,10 @@ static size_t room(am_backend *be, am_shape s)
     return (size_t)s.n * sample_elems(s) * sizeof(elem) / sizeof(float);
 }
 
-static elem *elems(am_dev d) { return (elem *)(void *)d.p; }
+static elem *elems(am_dev d)
+{
+    return (elem *)(void *)d.p;
+}
 
 static void put_nchw(am_backend *be, am_shape s, const float *nchw, am_dev d)
 {
@@ -49,7 +52,8 @@ static void get_nchw(am_backend *be, am_shape s, am_dev d, float *nchw)
     }
 }
 
-static void put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean, const float *std, am_dev d)
+static void put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean,
+                      const float *std, am_dev d)
 {
     if (am_simd_one_pixel(s)) {
         am_cpu_put_bytes(be, s, nhwc, mean, std, d);

@@ -18,26 +18,36 @@
 #include "simd.h"
 #include "vec.h"
 
-enum { HEADER = 16, PIECE = 24 };       /* pixels of the smallest piece: gather.c's */
+enum { HEADER = 16, PIECE = 24 }; /* pixels of the smallest piece: gather.c's */
 
 typedef struct norm_job {
     am_shape s;
-    int groups, pixel, piece, pieces;   /* pixels of a piece; pieces of a group */
-    size_t per_group, straight, stride; /* pixels of a group; in one straight run; numbers from run to run */
+    int groups, pixel, piece, pieces; /* pixels of a piece; pieces of a group */
+    size_t per_group, straight,
+        stride; /* pixels of a group; in one straight run; numbers from run to run */
     const elem *x, *y, *dy, *residual;
     elem *to, *to_residual;
     float beta, beta_residual;
     am_act act;
-    const float *mean, *inverse;        /* [groups][pixel] */
-    float *scale, *bias;                /* forward: [groups][pixel] factor, bias; back: factors of dx */
+    const float *mean, *inverse; /* [groups][pixel] */
+    float *scale, *bias; /* forward: [groups][pixel] factor, bias; back: factors of dx */
     float *third;
     float *sums;
 } norm_job;
 
-static int norm_plain(am_shape s) { return am_simd_one_pixel(s) || am_simd_channels(s.c) % 16; }
+static int norm_plain(am_shape s)
+{
+    return am_simd_one_pixel(s) || am_simd_channels(s.c) % 16;
+}
 
-static size_t norm_pixels(am_shape s, int groups) { return (size_t)(s.n / groups) * (size_t)s.h * (size_t)s.w; }
-static size_t norm_most_pieces(am_shape s, int groups) { return norm_pixels(s, groups) / PIECE + 1; }
+static size_t norm_pixels(am_shape s, int groups)
+{
+    return (size_t)(s.n / groups) * (size_t)s.h * (size_t)s.w;
+}
+static size_t norm_most_pieces(am_shape s, int groups)
+{
+    return norm_pixels(s, groups) / PIECE + 1;
+}
 
 /* Floats before the sums: header and five rows for each group. */
 static size_t norm_sums_at(am_shape s, int groups)
@@ -48,7 +58,8 @@ static size_t norm_sums_at(am_shape s, int groups)
 static size_t norm_saved(am_backend *be, am_shape s, int groups)
 {
     if (norm_plain(s)) return HEADER + am_cpu_norm_saved(be, s, groups);
-    return norm_sums_at(s, groups) + norm_most_pieces(s, groups) * (size_t)groups * 2 * (size_t)am_simd_channels(s.c);
+    return norm_sums_at(s, groups) +
+           norm_most_pieces(s, groups) * (size_t)groups * 2 * (size_t)am_simd_channels(s.c);
 }
 
 /* ---- sums that a convolution leaves ---- */
@@ -58,13 +69,19 @@ static float *norm_partial_sums(am_shape s, int groups, am_dev saved)
     saved.p[0] = 0;
     return norm_plain(s) ? NULL : saved.p + norm_sums_at(s, groups);
 }
-static void norm_sums_are_left(am_dev saved, int pieces) { saved.p[0] = (float)pieces; }
+static void norm_sums_are_left(am_dev saved, int pieces)
+{
+    saved.p[0] = (float)pieces;
+}
 
 /* ---- one piece ---- */
 
 static norm_job norm_make(am_shape s, int groups)
 {
-    norm_job j = {.s = s, .groups = groups, .pixel = am_simd_channels(s.c), .per_group = norm_pixels(s, groups)};
+    norm_job j = {.s = s,
+                  .groups = groups,
+                  .pixel = am_simd_channels(s.c),
+                  .per_group = norm_pixels(s, groups)};
     size_t plane = (size_t)s.h * (size_t)s.w;
     int gap = sample_elems(s) != plane * (size_t)j.pixel;
     j.straight = gap ? plane : (size_t)s.n * plane;
@@ -77,14 +94,20 @@ static norm_job norm_make(am_shape s, int groups)
 }
 
 /* A straight run of pixels inside a piece of work: where its numbers begin, how many pixels. */
-typedef struct stretch { int group; size_t first, end, at; int pixels; } stretch;
+typedef struct stretch {
+    int group;
+    size_t first, end, at;
+    int pixels;
+} stretch;
 
 static stretch norm_piece(const norm_job *j, int item)
 {
     int group = item / j->pieces;
     size_t first = (size_t)(item % j->pieces) * (size_t)j->piece, end = first + (size_t)j->piece;
     size_t start = (size_t)group * j->per_group;
-    return (stretch){.group = group, .first = start + first, .end = start + (end < j->per_group ? end : j->per_group)};
+    return (stretch){.group = group,
+                     .first = start + first,
+                     .end = start + (end < j->per_group ? end : j->per_group)};
 }
 
 /* The next run of the piece; 0 when it is done. */
@@ -111,7 +134,7 @@ INLINE vec norm_slope(am_act act, const elem *y, vec dy)
     return load(to);
 }
 
-enum { CHUNK = 16 / W };                /* vectors of 16 channels */
+enum { CHUNK = 16 / W }; /* vectors of 16 channels */
 
 static const elem *norm_pivot(const norm_job *j, int group)
 {
@@ -127,23 +150,27 @@ static void norm_sum_item(const void *arg, int item, int worker)
     const elem *pivot = norm_pivot(j, piece.group);
     for (int c = 0; c < j->pixel; c += 16) {
         vec p[CHUNK], s[CHUNK], q[CHUNK];
-        UNROLL for (int v = 0; v < CHUNK; v++) p[v] = load_elems(pivot + c + v * W), s[v] = q[v] = all(0);
+        UNROLL for (int v = 0; v < CHUNK; v++) p[v] = load_elems(pivot + c + v * W),
+                                               s[v] = q[v] = all(0);
         for (stretch r = piece; norm_next(j, &r);) {
             const elem *x = j->x + r.at + c;
-            for (int i = 0; i < r.pixels; i++, x += j->pixel)
-                UNROLL for (int v = 0; v < CHUNK; v++) {
+            for (int i = 0; i < r.pixels; i++, x += j->pixel) UNROLL for (int v = 0; v < CHUNK; v++)
+                {
                     vec d = load_elems(x + v * W) - p[v];
                     s[v] += d;
                     q[v] += d * d;
                 }
         }
-        UNROLL for (int v = 0; v < CHUNK; v++) store(sum + c + v * W, s[v]), store(sum + j->pixel + c + v * W, q[v]);
+        UNROLL for (int v = 0; v < CHUNK; v++) store(sum + c + v * W, s[v]),
+            store(sum + j->pixel + c + v * W, q[v]);
     }
 }
 
-INLINE void norm_apply_pixels(const norm_job *j, size_t at, int group, int pixels, const int relu, const int residual)
+INLINE void norm_apply_pixels(const norm_job *j, size_t at, int group, int pixels, const int relu,
+                              const int residual)
 {
-    const float *mean = j->mean + group * j->pixel, *scale = j->scale + group * j->pixel, *bias = j->bias + group * j->pixel;
+    const float *mean = j->mean + group * j->pixel, *scale = j->scale + group * j->pixel,
+                *bias = j->bias + group * j->pixel;
     for (int i = 0; i < pixels; i++)
         for (int c = 0; c < j->pixel; c += W, at += W) {
             vec v = (load_elems(j->x + at) - load(mean + c)) * load(scale + c) + load(bias + c);
@@ -158,9 +185,12 @@ static void norm_apply_item(const void *arg, int item, int worker)
     int relu = j->act == AM_RELU;
     (void)worker;
     for (stretch r = norm_piece(j, item); norm_next(j, &r);) {
-        if (relu && j->residual) norm_apply_pixels(j, r.at, r.group, r.pixels, 1, 1);
-        else if (relu) norm_apply_pixels(j, r.at, r.group, r.pixels, 1, 0);
-        else norm_apply_pixels(j, r.at, r.group, r.pixels, 0, j->residual != NULL);
+        if (relu && j->residual)
+            norm_apply_pixels(j, r.at, r.group, r.pixels, 1, 1);
+        else if (relu)
+            norm_apply_pixels(j, r.at, r.group, r.pixels, 1, 0);
+        else
+            norm_apply_pixels(j, r.at, r.group, r.pixels, 0, j->residual != NULL);
     }
 }
 
@@ -174,16 +204,18 @@ static void norm_back_sum_item(const void *arg, int item, int worker)
     for (int c = 0; c < j->pixel; c += 16) {
         vec mean[CHUNK], s[CHUNK], q[CHUNK];
         const int row = piece.group * j->pixel + c;
-        UNROLL for (int v = 0; v < CHUNK; v++) mean[v] = load(j->mean + row + v * W), s[v] = q[v] = all(0);
+        UNROLL for (int v = 0; v < CHUNK; v++) mean[v] = load(j->mean + row + v * W),
+                                               s[v] = q[v] = all(0);
         for (stretch r = piece; norm_next(j, &r);)
-            for (int i = 0; i < r.pixels; i++)
-                UNROLL for (int v = 0; v < CHUNK; v++) {
+            for (int i = 0; i < r.pixels; i++) UNROLL for (int v = 0; v < CHUNK; v++)
+                {
                     size_t o = r.at + (size_t)i * (size_t)j->pixel + (size_t)(c + v * W);
                     vec g = norm_slope(j->act, j->y + o, load_elems(j->dy + o));
                     s[v] += g;
                     q[v] += g * (load_elems(j->x + o) - mean[v]);
                 }
-        UNROLL for (int v = 0; v < CHUNK; v++) {
+        UNROLL for (int v = 0; v < CHUNK; v++)
+        {
             store(sum + c + v * W, s[v]);
             store(sum + j->pixel + c + v * W, q[v] * load(j->inverse + row + v * W));
         }
@@ -191,7 +223,8 @@ static void norm_back_sum_item(const void *arg, int item, int worker)
 }
 
 /* dx = scale * g + bias + third * (x - mean), the three being sums already. */
-INLINE void norm_back_pixels(const norm_job *j, size_t at, int group, int pixels, const int residual)
+INLINE void norm_back_pixels(const norm_job *j, size_t at, int group, int pixels,
+                             const int residual)
 {
     const int row = group * j->pixel;
     for (int i = 0; i < pixels; i++)
@@ -199,12 +232,14 @@ INLINE void norm_back_pixels(const norm_job *j, size_t at, int group, int pixels
             vec g = norm_slope(j->act, j->y + at, load_elems(j->dy + at));
             if (residual) {
                 vec r = g;
-                if (j->beta_residual != 0) r += all(j->beta_residual) * load_elems(j->to_residual + at);
+                if (j->beta_residual != 0)
+                    r += all(j->beta_residual) * load_elems(j->to_residual + at);
                 store_elems(j->to_residual + at, r);
             }
             if (!j->to) continue;
             vec u = load_elems(j->x + at) - load(j->mean + row + c);
-            vec v = load(j->scale + row + c) * g + (load(j->bias + row + c) + load(j->third + row + c) * u);
+            vec v = load(j->scale + row + c) * g +
+                    (load(j->bias + row + c) + load(j->third + row + c) * u);
             if (j->beta != 0) v += all(j->beta) * load_elems(j->to + at);
             store_elems(j->to + at, v);
         }
@@ -220,12 +255,14 @@ static void norm_back_item(const void *arg, int item, int worker)
 
 /* ---- the operations ---- */
 
-static void norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev x, am_dev scale, am_dev bias,
-                 am_dev residual, am_act act, am_dev y, am_dev saved, am_dev running_mean, am_dev running_variance)
+static void norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev x, am_dev scale,
+                 am_dev bias, am_dev residual, am_act act, am_dev y, am_dev saved,
+                 am_dev running_mean, am_dev running_variance)
 {
     if (am_cpu_stopped(be)) return;
     if (norm_plain(s)) {
-        norm_narrow(be, s, groups, x, scale, bias, residual, act, y, am_at(saved, HEADER), running_mean, running_variance);
+        norm_narrow(be, s, groups, x, scale, bias, residual, act, y, am_at(saved, HEADER),
+                    running_mean, running_variance);
         return;
     }
     norm_job j = norm_make(s, groups);
@@ -259,12 +296,14 @@ static void norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev 
     am_team_run(am_simd_team(be), groups * j.pieces, norm_apply_item, &j);
 }
 
-static void norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev scale, am_act act, am_dev y, am_dev saved,
-                      am_dev dy, am_dev scratch, am_grad dx, am_grad residual, am_grad dscale, am_grad dbias)
+static void norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev scale, am_act act,
+                      am_dev y, am_dev saved, am_dev dy, am_dev scratch, am_grad dx,
+                      am_grad residual, am_grad dscale, am_grad dbias)
 {
     if (am_cpu_stopped(be)) return;
     if (norm_plain(s)) {
-        norm_narrow_back(be, s, groups, x, scale, act, y, am_at(saved, HEADER), dy, scratch, dx, residual, dscale, dbias);
+        norm_narrow_back(be, s, groups, x, scale, act, y, am_at(saved, HEADER), dy, scratch, dx,
+                         residual, dscale, dbias);
         return;
     }
     norm_job j = norm_make(s, groups);
@@ -274,7 +313,8 @@ static void norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev s
     j.scale = scratch.p + HEADER, j.bias = j.scale + row, j.third = j.bias + row;
     j.sums = scratch.p + norm_sums_at(s, groups);
     j.x = elems(x), j.y = elems(y), j.dy = elems(dy), j.act = act;
-    j.to = elems(dx.d), j.beta = dx.beta, j.to_residual = elems(residual.d), j.beta_residual = residual.beta;
+    j.to = elems(dx.d), j.beta = dx.beta, j.to_residual = elems(residual.d),
+    j.beta_residual = residual.beta;
     am_team_run(am_simd_team(be), groups * j.pieces, norm_back_sum_item, &j);
     for (int c = 0; c < width; c++) {
         double all_g = 0, all_gu = 0;
@@ -288,7 +328,8 @@ static void norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev s
             all_g += sum;
             all_gu += product;
             int at = g * width + c;
-            double count = (double)j.per_group, factor = c < s.c ? (double)scale.p[c] * (double)j.inverse[at] : 0;
+            double count = (double)j.per_group,
+                   factor = c < s.c ? (double)scale.p[c] * (double)j.inverse[at] : 0;
             j.scale[at] = (float)factor;
             j.bias[at] = (float)(-factor * sum / count);
             j.third[at] = (float)(-factor * (double)j.inverse[at] * product / count);

@@ -27,7 +27,8 @@ INLINE void sgd_vector(const sgd_job *k, size_t i)
     w -= all(k->rate) * (k->nesterov ? g + all(k->momentum) * v : v);
     store(k->v + i, v);
     store(k->w + i, w);
-    if (k->teacher) store(k->teacher + i, all(k->follow) * load(k->teacher + i) + all(1 - k->follow) * w);
+    if (k->teacher)
+        store(k->teacher + i, all(k->follow) * load(k->teacher + i) + all(1 - k->follow) * w);
     store(k->g + i, all(0));
 }
 
@@ -44,23 +45,40 @@ static void sgd_item(const void *arg, int item, int worker)
     for (; i < end; i++) sgd_one(k, i);
 }
 
-static void sgd(am_backend *be, size_t n, am_dev w, am_dev g, am_dev v, am_dev teacher, am_dev hyper, am_dev guard)
+static void sgd(am_backend *be, size_t n, am_dev w, am_dev g, am_dev v, am_dev teacher,
+                am_dev hyper, am_dev guard)
 {
     if (am_cpu_stopped(be)) return;
     const float *h = hyper.p;
-    sgd_job k = {n, w.p, g.p, v.p, teacher.p, h[0], h[1], h[2], h[4], h[3] != 0, am_is(guard) && guard.p[0] != 0};
+    sgd_job k = {n,
+                 w.p,
+                 g.p,
+                 v.p,
+                 teacher.p,
+                 h[0],
+                 h[1],
+                 h[2],
+                 h[4],
+                 h[3] != 0,
+                 am_is(guard) && guard.p[0] != 0};
     am_team_run(am_simd_team(be), (int)((n + STRIP - 1) / STRIP), sgd_item, &k);
 }
 
-typedef struct copy_job { size_t n; const float *x; float *y, value; } copy_job;
+typedef struct copy_job {
+    size_t n;
+    const float *x;
+    float *y, value;
+} copy_job;
 
 static void copy_item(const void *arg, int item, int worker)
 {
     const copy_job *k = arg;
     size_t i = (size_t)item * STRIP, end = k->n - i < STRIP ? k->n : i + STRIP;
     (void)worker;
-    if (k->x) memmove(k->y + i, k->x + i, (end - i) * sizeof *k->y);
-    else for (; i < end; i++) k->y[i] = k->value;
+    if (k->x)
+        memmove(k->y + i, k->x + i, (end - i) * sizeof *k->y);
+    else
+        for (; i < end; i++) k->y[i] = k->value;
 }
 
 static void fill(am_backend *be, size_t n, float value, am_dev y)

@@ -26,8 +26,8 @@ static void pair_rows_item(const void *arg, int sample, int worker)
     }
 }
 
-static void pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x, am_dev perm, am_dev lam, int width,
-                      int first, am_dev rows)
+static void pair_rows(am_backend *be, am_shape s, const am_encoding *e, int partner, am_dev x,
+                      am_dev perm, am_dev lam, int width, int first, am_dev rows)
 {
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pair_rows", s.n, perm)) return;
     if (am_simd_one_pixel(s)) {

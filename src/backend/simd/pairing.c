@@ -20,10 +20,10 @@
 
 typedef struct pairing_job {
     const am_pairing *p;
-    int n, pixels, columns, width;      /* columns: depth + 1 padded; width: P padded */
+    int n, pixels, columns, width; /* columns: depth + 1 padded; width: P padded */
     int z_pixel;
     size_t z_sample, worker_room;
-    const elem *z;                      /* or rows of float, where a feature is one pixel */
+    const elem *z; /* or rows of float, where a feature is one pixel */
     const int *perm;
     const float *lam;
     const am_pairing_weights *w;
@@ -32,7 +32,9 @@ typedef struct pairing_job {
 } pairing_job;
 
 /* What a worker needs for one sample: two sides, a transposed one, values, features as float. */
-typedef struct pairing_room { float *query, *key, *turned, *value, *z; } pairing_room;
+typedef struct pairing_room {
+    float *query, *key, *turned, *value, *z;
+} pairing_room;
 
 static size_t pairing_take(float **to, float *from, size_t at, size_t floats)
 {
@@ -50,7 +52,8 @@ static size_t pairing_room_place(const pairing_job *k, float *room, pairing_room
     return pairing_take(&r->z, room, at, (size_t)k->pixels * (size_t)am_simd_up(k->p->c, 16));
 }
 
-static size_t pairing_place(am_backend *be, const am_pairing *p, int n, float *saved, pairing_job *k)
+static size_t pairing_place(am_backend *be, const am_pairing *p, int n, float *saved,
+                            pairing_job *k)
 {
     am_shape s = {n, p->c, p->h, p->w};
     *k = (pairing_job){.p = p, .n = n, .pixels = p->h * p->w};
@@ -84,7 +87,8 @@ static size_t pairing_saved(am_backend *be, const am_pairing *p, int n)
 /* exp(x) for x <= 0, held above -80: 2^n times a polynomial on |r| <= ln 2 / 2; relative error 2e-7. */
 INLINE vec exp_below(vec x)
 {
-    const vec magic = all(12582912);    /* 1.5 * 2^23: adding it rounds to a whole number, in the low bits */
+    const vec magic =
+        all(12582912); /* 1.5 * 2^23: adding it rounds to a whole number, in the low bits */
     vec_int low = (vec_int)(x < all(-80));
     vec y = (vec)(((vec_int)all(-80) & low) | ((vec_int)x & ~low));
     vec t = y * all(1.44269504f) + magic, n = t - magic;
@@ -97,7 +101,7 @@ INLINE vec exp_below(vec x)
     e = e * r + all(0.5f);
     e = e * r + all(1);
     e = e * r + all(1);
-    return (vec)((vec_int)e + ((vec_int)t << 23)) + (x - x);    /* what is no number stays none */
+    return (vec)((vec_int)e + ((vec_int)t << 23)) + (x - x); /* what is no number stays none */
 }
 
 /* W' and u side by side, packed; and the numbers in lambda's channel. */
@@ -106,7 +110,9 @@ static void pairing_pack(const pairing_job *k)
     const am_pairing *p = k->p;
     const int row = p->c + p->lambda_concat;
     for (int d = 0; d < k->columns; d++) {
-        const float *w = d < p->depth ? k->w->query.p + d * row : d == p->depth ? k->w->value.p : NULL;
+        const float *w = d < p->depth    ? k->w->query.p + d * row
+                         : d == p->depth ? k->w->value.p
+                                         : NULL;
         for (int c = 0; c < p->c; c++) k->packed[packed_at(p->c, k->columns, c, d)] = w ? w[c] : 0;
         k->last[d] = w && p->lambda_concat ? w[p->c] : 0;
     }
@@ -126,7 +132,9 @@ static const float *pairing_features(const pairing_job *k, int sample, float *to
     for (int i = 0; i < k->pixels; i++, at += (size_t)k->z_pixel)
         for (int l = 0; l < padded; l++) {
             float v = 0;
-            if (l < c) v = k->pixels == 1 ? ((const float *)(const void *)k->z)[at + (size_t)l] : get(k->z[at + (size_t)l]);
+            if (l < c)
+                v = k->pixels == 1 ? ((const float *)(const void *)k->z)[at + (size_t)l]
+                                   : get(k->z[at + (size_t)l]);
             to[i * padded + l] = v;
         }
     return to;
@@ -138,8 +146,15 @@ static void pairing_project_item(const void *arg, int sample, int worker)
     int pixel;
     float *to = k->projected + (size_t)sample * (size_t)(k->pixels * k->columns);
     const float *z = pairing_features(k, sample, pairing_room_of(k, worker).z, &pixel);
-    matrices product = {.m = k->pixels, .n = k->columns, .k = k->p->c, .a = z, .stride_i = (size_t)pixel, .stride_k = 1,
-                        .b = k->packed, .c = to, .stride_c = (size_t)k->columns};
+    matrices product = {.m = k->pixels,
+                        .n = k->columns,
+                        .k = k->p->c,
+                        .a = z,
+                        .stride_i = (size_t)pixel,
+                        .stride_k = 1,
+                        .b = k->packed,
+                        .c = to,
+                        .stride_c = (size_t)k->columns};
     gemm(&product);
     for (int i = 0; i < k->pixels; i++, to += k->columns) {
         for (int d = 0; d < k->p->depth; d++) to[d] += k->w->query_bias.p[d];
@@ -171,7 +186,8 @@ static void pairing_side(const pairing_job *k, int sample, float share, float *t
     const float *from = k->projected + (size_t)sample * (size_t)(k->pixels * k->columns);
     for (int i = 0; i < k->pixels; i++)
         for (int d = 0; d < k->columns; d += W)
-            store(to + i * k->columns + d, load(from + i * k->columns + d) + all(share) * load(k->last + d));
+            store(to + i * k->columns + d,
+                  load(from + i * k->columns + d) + all(share) * load(k->last + d));
     if (k->p->normalise) pairing_normalise(k, to, lengths);
 }
 
@@ -189,13 +205,13 @@ static float pairing_attend(int n, int width, float scale, float *row)
         alongs += e * t;
     }
     for (int l = 0; l < W; l++) sum += sums[l], along += alongs[l];
-    sum -= (float)(width - n);          /* each of them was exp(0) */
+    sum -= (float)(width - n); /* each of them was exp(0) */
     for (int i = 0; i < width; i += W) store(row + i, load(row + i) * all(1 / sum));
     for (int i = n; i < width; i++) row[i] = 0;
     return logf(sum) - along / sum;
 }
 
-enum { PAIRING_STRIP = 24 };            /* rows of A at a time */
+enum { PAIRING_STRIP = 24 }; /* rows of A at a time */
 
 static void pairing_item(const void *arg, int i, int worker)
 {
@@ -206,15 +222,24 @@ static void pairing_item(const void *arg, int i, int worker)
     pairing_side(k, i, k->lam[i], r.query, NULL);
     pairing_side(k, k->perm[i], 1 - k->lam[i], r.key, NULL);
     for (int x = 0; x < k->width; x++) {
-        for (int d = 0; d < p->depth; d++) r.turned[d * k->width + x] = x < n ? r.key[x * k->columns + d] : 0;
+        for (int d = 0; d < p->depth; d++)
+            r.turned[d * k->width + x] = x < n ? r.key[x * k->columns + d] : 0;
         r.value[x] = x < n ? r.key[x * k->columns + p->depth] : 0;
     }
-    float *a = k->a + (size_t)i * (size_t)(n * k->width), *logit = k->logit + (size_t)i * (size_t)n, entropy = 0;
+    float *a = k->a + (size_t)i * (size_t)(n * k->width), *logit = k->logit + (size_t)i * (size_t)n,
+          entropy = 0;
     for (int first = 0; first < n; first += PAIRING_STRIP) {
         int count = am_simd_min(n - first, PAIRING_STRIP);
-        matrices product = {.m = count, .n = k->width, .k = p->depth, .a = r.query + first * k->columns,
-                            .stride_i = (size_t)k->columns, .stride_k = 1, .b = r.turned, .stride_b = (size_t)k->width,
-                            .c = a, .stride_c = (size_t)k->width};
+        matrices product = {.m = count,
+                            .n = k->width,
+                            .k = p->depth,
+                            .a = r.query + first * k->columns,
+                            .stride_i = (size_t)k->columns,
+                            .stride_k = 1,
+                            .b = r.turned,
+                            .stride_b = (size_t)k->width,
+                            .c = a,
+                            .stride_c = (size_t)k->width};
         gemm(&product);
         for (int y = first; y < first + count; y++, a += k->width) {
             entropy += pairing_attend(n, k->width, 1 / sqrtf((float)p->depth), a);

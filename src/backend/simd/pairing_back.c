@@ -21,12 +21,15 @@ enum { PAIRING_PARTS = 16 };
 typedef struct pairing_grad {
     pairing_job k;
     const float *mask, *dmask;
-    int parts, pixel;           /* pixel: c padded to whole vectors */
-    float *sum, *area;          /* of each part: [columns][pixel], then the last column and the bias, [columns] each */
+    int parts, pixel; /* pixel: c padded to whole vectors */
+    float *sum,
+        *area; /* of each part: [columns][pixel], then the last column and the bias, [columns] each */
     size_t part_room, area_room;
 } pairing_grad;
 
-typedef struct pairing_area { float *dquery, *dkey, *ds, *dl, *query_length, *key_length; } pairing_area;
+typedef struct pairing_area {
+    float *dquery, *dkey, *ds, *dl, *query_length, *key_length;
+} pairing_area;
 
 static size_t pairing_area_place(const pairing_job *k, float *room, pairing_area *r)
 {
@@ -58,7 +61,8 @@ static size_t pairing_scratch(am_backend *be, const am_pairing *p, int n)
     return pairing_grad_place(be, n, NULL, &s);
 }
 
-static void pairing_lengths_back(const pairing_job *k, const float *q, const float *length, float *dq)
+static void pairing_lengths_back(const pairing_job *k, const float *q, const float *length,
+                                 float *dq)
 {
     for (int d = 0; d < k->p->depth; d++, q++, dq++) {
         float mean = 0, along = 0;
@@ -69,20 +73,24 @@ static void pairing_lengths_back(const pairing_job *k, const float *q, const flo
         mean /= (float)k->pixels;
         along /= (float)k->pixels;
         for (int i = 0; i < k->pixels; i++)
-            dq[i * k->columns] = length[d] * (dq[i * k->columns] - mean - q[i * k->columns] * along);
+            dq[i * k->columns] =
+                length[d] * (dq[i * k->columns] - mean - q[i * k->columns] * along);
     }
 }
 
 /* dS of one sample, and dv in the value's column of dkey. */
-static void pairing_scores_back(const pairing_grad *s, int i, const pairing_room *r, const pairing_area *t)
+static void pairing_scores_back(const pairing_grad *s, int i, const pairing_room *r,
+                                const pairing_area *t)
 {
     const pairing_job *k = &s->k;
     const am_pairing *p = k->p;
     const int n = k->pixels, plane = n * p->scale * p->scale;
-    const float *a = k->a + (size_t)i * (size_t)(n * k->width), *logit = k->logit + (size_t)i * (size_t)n;
+    const float *a = k->a + (size_t)i * (size_t)(n * k->width),
+                *logit = k->logit + (size_t)i * (size_t)n;
     const float scale = 1 / sqrtf((float)p->depth);
     memset(t->dl, 0, (size_t)n * sizeof(float));
-    am_mask_up_back(p, s->mask + (size_t)i * (size_t)plane, s->dmask + (size_t)i * (size_t)plane, t->dl);
+    am_mask_up_back(p, s->mask + (size_t)i * (size_t)plane, s->dmask + (size_t)i * (size_t)plane,
+                    t->dl);
     float *dv = r->turned, *ds = t->ds;
     memset(dv, 0, (size_t)k->width * sizeof(float));
     for (int y = 0; y < n; y++, a += k->width, ds += k->width) {
@@ -97,7 +105,8 @@ static void pairing_scores_back(const pairing_grad *s, int i, const pairing_room
     }
 }
 
-static void pairing_sum_columns(const pairing_job *k, const float *d, float share, float *last, float *bias)
+static void pairing_sum_columns(const pairing_job *k, const float *d, float share, float *last,
+                                float *bias)
 {
     for (int i = 0; i < k->pixels; i++, d += k->columns)
         for (int c = 0; c < k->columns; c++) {
@@ -111,9 +120,17 @@ static void pairing_add(const pairing_grad *s, const float *d, int sample, float
     const pairing_job *k = &s->k;
     int pixel;
     const float *z = pairing_features(k, sample, room, &pixel);
-    matrices product = {.m = k->p->depth + 1, .n = pixel, .k = k->pixels, .a = d, .stride_i = 1,
-                        .stride_k = (size_t)k->columns, .b = z, .stride_b = (size_t)pixel,
-                        .c = sum, .stride_c = (size_t)s->pixel, .add = 1};
+    matrices product = {.m = k->p->depth + 1,
+                        .n = pixel,
+                        .k = k->pixels,
+                        .a = d,
+                        .stride_i = 1,
+                        .stride_k = (size_t)k->columns,
+                        .b = z,
+                        .stride_b = (size_t)pixel,
+                        .c = sum,
+                        .stride_c = (size_t)s->pixel,
+                        .add = 1};
     gemm(&product);
 }
 
@@ -125,19 +142,37 @@ static void pairing_back_item(const void *arg, int part, int worker)
     pairing_room r = pairing_room_of(k, worker);
     pairing_area t;
     pairing_area_place(k, s->area + (size_t)worker * s->area_room, &t);
-    float *sum = s->sum + (size_t)part * s->part_room, *last = sum + k->columns * s->pixel, *bias = last + k->columns;
+    float *sum = s->sum + (size_t)part * s->part_room, *last = sum + k->columns * s->pixel,
+          *bias = last + k->columns;
     memset(sum, 0, s->part_room * sizeof *sum);
-    for (int i = (int)((long)k->n * part / s->parts); i < (int)((long)k->n * (part + 1) / s->parts); i++) {
+    const int end = (int)((long)k->n * (part + 1) / s->parts);
+    for (int i = (int)((long)k->n * part / s->parts); i < end; i++) {
         const int partner = k->perm[i];
         pairing_side(k, i, k->lam[i], r.query, t.query_length);
         pairing_side(k, partner, 1 - k->lam[i], r.key, t.key_length);
         for (int x = 0; x < k->width; x++) r.value[x] = x < n ? r.key[x * k->columns + depth] : 0;
         pairing_scores_back(s, i, &r, &t);
         const float *dv = r.turned;
-        matrices dquery = {.m = n, .n = k->columns, .k = n, .a = t.ds, .stride_i = (size_t)k->width, .stride_k = 1,
-                           .b = r.key, .stride_b = (size_t)k->columns, .c = t.dquery, .stride_c = (size_t)k->columns};
-        matrices dkey = {.m = n, .n = k->columns, .k = n, .a = t.ds, .stride_i = 1, .stride_k = (size_t)k->width,
-                         .b = r.query, .stride_b = (size_t)k->columns, .c = t.dkey, .stride_c = (size_t)k->columns};
+        matrices dquery = {.m = n,
+                           .n = k->columns,
+                           .k = n,
+                           .a = t.ds,
+                           .stride_i = (size_t)k->width,
+                           .stride_k = 1,
+                           .b = r.key,
+                           .stride_b = (size_t)k->columns,
+                           .c = t.dquery,
+                           .stride_c = (size_t)k->columns};
+        matrices dkey = {.m = n,
+                         .n = k->columns,
+                         .k = n,
+                         .a = t.ds,
+                         .stride_i = 1,
+                         .stride_k = (size_t)k->width,
+                         .b = r.query,
+                         .stride_b = (size_t)k->columns,
+                         .c = t.dkey,
+                         .stride_c = (size_t)k->columns};
         gemm(&dquery);
         gemm(&dkey);
         if (k->p->normalise) {
@@ -163,9 +198,9 @@ static void pairing_give(const pairing_grad *s, am_grad to, int at, size_t from)
     to.d.p[at] = to.beta == 0 ? v : to.beta * to.d.p[at] + v;
 }
 
-static void pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev perm, am_dev lam,
-                         const am_pairing_weights *w, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
-                         const am_pairing_grads *to)
+static void pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, am_dev perm,
+                         am_dev lam, const am_pairing_weights *w, am_dev saved, am_dev mask,
+                         am_dev dmask, am_dev scratch, const am_pairing_grads *to)
 {
     if (am_cpu_stopped(be) || !am_cpu_perm_ok(be, "pairing_back", n, perm)) return;
     pairing_grad s = {.mask = mask.p, .dmask = dmask.p};
@@ -178,8 +213,10 @@ static void pairing_back(am_backend *be, const am_pairing *p, int n, am_dev z, a
     for (int d = 0; d <= depth; d++) {
         am_grad weights = d < depth ? to->query : to->value;
         int first = d < depth ? d * row : 0;
-        for (int c = 0; c < p->c; c++) pairing_give(&s, weights, first + c, (size_t)(d * s.pixel + c));
+        for (int c = 0; c < p->c; c++)
+            pairing_give(&s, weights, first + c, (size_t)(d * s.pixel + c));
         if (p->lambda_concat) pairing_give(&s, weights, first + p->c, last + (size_t)d);
-        pairing_give(&s, d < depth ? to->query_bias : to->value_bias, d < depth ? d : 0, bias + (size_t)d);
+        pairing_give(&s, d < depth ? to->query_bias : to->value_bias, d < depth ? d : 0,
+                     bias + (size_t)d);
     }
 }

@@ -9,7 +9,7 @@
 
 typedef struct isa {
     const char *name;
-    int here;                   /* the processor has it */
+    int here; /* the processor has it */
     void (*fp32)(am_ops *), (*bf16)(am_ops *);
 } isa;
 
@@ -27,8 +27,8 @@ static int list_isas(isa list[ISAS])
     list[n++] = (isa){"avx2", avx2, am_simd_avx2, am_simd_avx2_bf16};
     list[n++] = (isa){"avx512", avx512, am_simd_avx512, am_simd_avx512_bf16};
 #ifdef SETS_AVX512BF16
-    list[n++] = (isa){"avx512bf16", avx512 && __builtin_cpu_supports("avx512bf16"), am_simd_avx512bf16,
-                      am_simd_avx512bf16_bf16};
+    list[n++] = (isa){"avx512bf16", avx512 && __builtin_cpu_supports("avx512bf16"),
+                      am_simd_avx512bf16, am_simd_avx512bf16_bf16};
 #endif
 #endif
     return n;
@@ -41,11 +41,14 @@ static am_status choose(const char *wanted, isa *to, am_err *err)
     for (int i = n - 1; i >= 0; i--) {
         if (wanted ? strcmp(wanted, list[i].name) : !list[i].here) continue;
         if (!list[i].here)
-            return am_fail(err, AM_EDEVICE, AM_NOPLACE, "this processor has no %s; leave isa out to take the best it has", wanted);
+            return am_fail(err, AM_EDEVICE, AM_NOPLACE,
+                           "this processor has no %s; leave isa out to take the best it has",
+                           wanted);
         *to = list[i];
         return AM_OK;
     }
-    return am_fail(err, AM_EINPUT, AM_NOPLACE, "isa '%s' is not one of generic, avx2, avx512, avx512bf16", wanted);
+    return am_fail(err, AM_EINPUT, AM_NOPLACE,
+                   "isa '%s' is not one of generic, avx2, avx512, avx512bf16", wanted);
 }
 
 static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
@@ -54,9 +57,13 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
     AM_TRY(choose(o ? o->isa : NULL, &chosen, err));
     am_precision precision = o ? o->precision : AM_FP32;
     if (precision != AM_FP32 && precision != AM_BF16 && precision != AM_FAST)
-        return am_fail(err, AM_EINPUT, AM_NOPLACE, "the simd backend computes in precision fp32, bf16 or fast");
-    const char *computes = precision == AM_FP32 ? "fp32" : precision == AM_BF16 ? "bf16" : "fast, computed as bf16";
-    if (precision == AM_FAST) precision = AM_BF16;          /* no instruction set here has products of its own for it */
+        return am_fail(err, AM_EINPUT, AM_NOPLACE,
+                       "the simd backend computes in precision fp32, bf16 or fast");
+    const char *computes = precision == AM_FP32   ? "fp32"
+                           : precision == AM_BF16 ? "bf16"
+                                                  : "fast, computed as bf16";
+    if (precision == AM_FAST)
+        precision = AM_BF16; /* no instruction set here has products of its own for it */
     am_simd_state *st = calloc(1, sizeof *st);
     if (!st) return am_fail(err, AM_ENOMEM, AM_NOPLACE, "no memory for the simd backend");
     am_cpu_start(be, &st->cpu, o);
@@ -67,8 +74,10 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
     }
     be->threads = am_team_size(st->team);
     st->ops = am_cpu_ops;
-    if (precision == AM_FP32) chosen.fp32(&st->ops);
-    else chosen.bf16(&st->ops);
+    if (precision == AM_FP32)
+        chosen.fp32(&st->ops);
+    else
+        chosen.bf16(&st->ops);
     be->ops = &st->ops;
     be->name = "simd";
     be->precision = precision;
@@ -90,5 +99,8 @@ static void stop(am_backend *be)
 }
 
 const am_backend_type am_backend_simd = {
-    "simd", "vector kernels for this processor's instruction set, fp32 or bf16 activations", start, stop,
+    "simd",
+    "vector kernels for this processor's instruction set, fp32 or bf16 activations",
+    start,
+    stop,
 };

@@ -17,16 +17,20 @@ enum { LOOKS = 3000 };
 
 struct am_team {
     int threads;
-    am_team_work *work;            /* these three belong to the job; an item that is taken keeps it alive */
+    am_team_work *work; /* these three belong to the job; an item that is taken keeps it alive */
     const void *arg;
     int items;
-    _Atomic uint64_t state;     /* job in the upper half, untaken items in the lower */
-    atomic_int unfinished;      /* items of this job that have not returned */
+    _Atomic uint64_t state; /* job in the upper half, untaken items in the lower */
+    atomic_int unfinished; /* items of this job that have not returned */
     atomic_int stop;
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    int asleep;                 /* helpers on `wake`; under the lock */
-    struct member { pthread_t thread; am_team *team; int worker; } *member;
+    int asleep; /* helpers on `wake`; under the lock */
+    struct member {
+        pthread_t thread;
+        am_team *team;
+        int worker;
+    } * member;
 };
 
 static void rest(void)

@@ -18,22 +18,22 @@
 #include "vec.h"
 
 typedef struct winograd {
-    int blocks, c, f;           /* groups; channels of a group: in, out */
+    int blocks, c, f; /* groups; channels of a group: in, out */
     int h, w, oh, ow, pad;
-    int x_pixel, y_pixel;       /* channels of a pixel with padding */
-    size_t x_sample, y_sample;  /* elements from sample to sample */
-    int down, across, tiles;    /* tiles of a sample in each direction, in all */
-    int n, groups;              /* samples; equal batches whose sums are kept apart */
-    const elem *x, *zeros;      /* zeros: SPAN pixels */
-    const float *points;        /* U[point][block], packed for gemm */
+    int x_pixel, y_pixel; /* channels of a pixel with padding */
+    size_t x_sample, y_sample; /* elements from sample to sample */
+    int down, across, tiles; /* tiles of a sample in each direction, in all */
+    int n, groups; /* samples; equal batches whose sums are kept apart */
+    const elem *x, *zeros; /* zeros: SPAN pixels */
+    const float *points; /* U[point][block], packed for gemm */
     elem *y;
     finish finish;
-    int run, runs;              /* tiles of a piece of work; pieces in a group */
-    int v_tile;                 /* floats of V from tile to tile */
-    size_t v_point, m_point;    /* floats from point to point */
-    float *room;                /* V and M of each worker, or of everybody */
+    int run, runs; /* tiles of a piece of work; pieces in a group */
+    int v_tile; /* floats of V from tile to tile */
+    size_t v_point, m_point; /* floats from point to point */
+    float *room; /* V and M of each worker, or of everybody */
     size_t worker_room;
-    int first, count;           /* wide: the tiles of this round */
+    int first, count; /* wide: the tiles of this round */
 } winograd;
 
 enum { NARROW = 128 * 128, WIDE_ROOM = 4 << 20 };
@@ -55,19 +55,33 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 {
     const conv_plan *p = conv_plan_of(k);
     am_shape in = conv_in(k, n), out = conv_out(k, n);
-    winograd g = {.blocks = p->blocks, .c = p->c, .f = p->f, .h = k->h, .w = k->w, .oh = k->oh, .ow = k->ow,
-                  .pad = k->pad, .x_pixel = am_simd_stride(in), .y_pixel = am_simd_stride(out),
-                  .x_sample = sample_elems(in), .y_sample = sample_elems(out), .n = n, .groups = groups};
+    winograd g = {.blocks = p->blocks,
+                  .c = p->c,
+                  .f = p->f,
+                  .h = k->h,
+                  .w = k->w,
+                  .oh = k->oh,
+                  .ow = k->ow,
+                  .pad = k->pad,
+                  .x_pixel = am_simd_stride(in),
+                  .y_pixel = am_simd_stride(out),
+                  .x_sample = sample_elems(in),
+                  .y_sample = sample_elems(out),
+                  .n = n,
+                  .groups = groups};
     if (back) {
         winograd t = g;
         g.c = t.f, g.f = t.c, g.h = t.oh, g.w = t.ow, g.oh = t.h, g.ow = t.w, g.pad = 2 - t.pad;
-        g.x_pixel = t.y_pixel, g.y_pixel = t.x_pixel, g.x_sample = t.y_sample, g.y_sample = t.x_sample;
+        g.x_pixel = t.y_pixel, g.y_pixel = t.x_pixel, g.x_sample = t.y_sample,
+        g.y_sample = t.x_sample;
     }
     g.down = (g.oh + TILE - 1) / TILE;
     g.across = (g.ow + TILE - 1) / TILE;
     g.tiles = g.down * g.across;
     int per_group = n / groups * g.tiles;
-    g.run = winograd_is_wide(&g) ? ROWS : am_simd_min(winograd_run(g.x_pixel, g.y_pixel), am_simd_up(per_group, ROWS));
+    g.run = winograd_is_wide(&g)
+                ? ROWS
+                : am_simd_min(winograd_run(g.x_pixel, g.y_pixel), am_simd_up(per_group, ROWS));
     g.runs = (per_group + g.run - 1) / g.run;
     int tiles = g.run;
     if (winograd_is_wide(&g)) {
@@ -76,7 +90,8 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
     }
     g.count = tiles;
     g.v_tile = g.x_pixel;
-    g.v_point = (size_t)tiles * (size_t)g.v_tile + 16;      /* 16: points must not meet in one cache set */
+    g.v_point =
+        (size_t)tiles * (size_t)g.v_tile + 16; /* 16: points must not meet in one cache set */
     g.m_point = (size_t)tiles * (size_t)g.y_pixel + 16;
     g.worker_room = POINTS * (g.v_point + g.m_point);
     return g;
@@ -90,7 +105,8 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
 {
     const elem *row[SPAN];
     const size_t v_point = g->v_point;
-    const int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad, from = -x0, to = g->w - x0, pixel = g->x_pixel;
+    const int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad, from = -x0, to = g->w - x0,
+              pixel = g->x_pixel;
     for (int i = 0; i < SPAN; i++) {
         int y = y0 + i;
         row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * pixel;
@@ -98,7 +114,8 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
         float *point = v + c;
-        ROLLED for (int j = 0; j < SPAN; j++) {
+        ROLLED for (int j = 0; j < SPAN; j++)
+        {
             vec d[SPAN];
             if (j < from || j >= to) {
                 UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = all(0);
@@ -108,7 +125,8 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
             to_points(d);
             UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = d[i];
         }
-        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * v_point) {
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * v_point)
+        {
             vec d[SPAN];
             UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
             to_points(d);
@@ -120,8 +138,8 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
 /* ---- the way out ---- */
 
 /* rows x columns of the tile lie inside the map; columns and plain are constants where this is called. */
-INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, const int columns, const int plain,
-                       float *sums)
+INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, const int columns,
+                       const int plain, float *sums)
 {
     const finish *e = &g->finish;
     const size_t line = (size_t)g->ow * (size_t)g->y_pixel, m_point = g->m_point;
@@ -130,21 +148,25 @@ INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, c
     for (int c = 0; c < pixel; c += W) {
         vec t[TILE][SPAN], sum = all(0), square = all(0);
         const float *point = m + c;
-        ROLLED for (int j = 0; j < SPAN; j++, point += m_point) {
+        ROLLED for (int j = 0; j < SPAN; j++, point += m_point)
+        {
             vec d[SPAN];
             UNROLL for (int i = 0; i < SPAN; i++) d[i] = load(point + (size_t)(i * SPAN) * m_point);
             from_points(d);
             UNROLL for (int i = 0; i < TILE; i++) t[i][j] = d[i];
         }
         size_t o = at + (size_t)c;
-        ROLLED for (int i = 0; i < rows; i++, o += line) {
+        ROLLED for (int i = 0; i < rows; i++, o += line)
+        {
             vec d[SPAN];
             UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
             from_points(d);
-            UNROLL for (int j = 0; j < TILE; j++) {
+            UNROLL for (int j = 0; j < TILE; j++)
+            {
                 if (j >= columns) continue;
                 size_t here = o + (size_t)(j * pixel);
-                vec v = plain ? d[j] : finish_vector(e, d[j], c, e->residual ? e->residual + here : NULL);
+                vec v = plain ? d[j]
+                              : finish_vector(e, d[j], c, e->residual ? e->residual + here : NULL);
                 store_elems(y + here, v);
                 sum += v;
                 square += v * v;
@@ -156,25 +178,33 @@ INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, c
     }
 }
 
-static void winograd_lower(const winograd *g, int sample, int ty, int tx, const float *m, float *sums)
+static void winograd_lower(const winograd *g, int sample, int ty, int tx, const float *m,
+                           float *sums)
 {
     int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
-    size_t at = (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
+    size_t at =
+        (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
     int plain = finish_is_plain(&g->finish);
-    if (columns == TILE && plain) lower_tile(g, m, at, rows, TILE, 1, sums);
-    else if (columns == TILE) lower_tile(g, m, at, rows, TILE, 0, sums);
-    else lower_tile(g, m, at, rows, columns, plain, sums);
+    if (columns == TILE && plain)
+        lower_tile(g, m, at, rows, TILE, 1, sums);
+    else if (columns == TILE)
+        lower_tile(g, m, at, rows, TILE, 0, sums);
+    else
+        lower_tile(g, m, at, rows, columns, plain, sums);
 }
 
 /* ---- pieces of work ---- */
 
 /* The tiles of a piece: `count` of them from `first`, counted through all samples. */
-typedef struct tile_range { int first, count; } tile_range;
+typedef struct tile_range {
+    int first, count;
+} tile_range;
 
 static tile_range winograd_piece(const winograd *g, int item)
 {
     int per_group = g->n / g->groups * g->tiles, group = item / g->runs, run = item % g->runs;
-    return (tile_range){group * per_group + run * g->run, am_simd_min(per_group - run * g->run, g->run)};
+    return (tile_range){group * per_group + run * g->run,
+                        am_simd_min(per_group - run * g->run, g->run)};
 }
 
 static void winograd_lift_range(const winograd *g, tile_range r, float *v)
@@ -189,10 +219,16 @@ static void winograd_lift_range(const winograd *g, tile_range r, float *v)
 static void winograd_multiply(const winograd *g, int point, int tiles, const float *v, float *m)
 {
     for (int b = 0; b < g->blocks; b++) {
-        matrices product = {.m = tiles, .n = g->f, .k = g->c,
-                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = (size_t)g->v_tile, .stride_k = 1,
-                            .b = g->points + (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
-                            .c = m + (size_t)point * g->m_point + b * g->f, .stride_c = (size_t)g->y_pixel};
+        matrices product = {.m = tiles,
+                            .n = g->f,
+                            .k = g->c,
+                            .a = v + (size_t)point * g->v_point + b * g->c,
+                            .stride_i = (size_t)g->v_tile,
+                            .stride_k = 1,
+                            .b = g->points +
+                                 (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
+                            .c = m + (size_t)point * g->m_point + b * g->f,
+                            .stride_c = (size_t)g->y_pixel};
         gemm(&product);
     }
 }
@@ -202,7 +238,8 @@ static void winograd_lower_range(const winograd *g, tile_range r, const float *m
     if (sums) memset(sums, 0, 2 * (size_t)g->y_pixel * sizeof(float));
     for (int t = 0; t < r.count; t++) {
         int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
-        winograd_lower(g, sample, tile / g->across, tile % g->across, m + (size_t)t * (size_t)g->y_pixel, sums);
+        winograd_lower(g, sample, tile / g->across, tile % g->across,
+                       m + (size_t)t * (size_t)g->y_pixel, sums);
     }
 }
 
@@ -227,7 +264,8 @@ static void winograd_lift_item(const void *arg, int item, int worker)
 {
     const winograd *g = arg;
     (void)worker;
-    winograd_lift_range(g, winograd_piece(g, g->first + item), g->room + (size_t)(item * g->run) * (size_t)g->v_tile);
+    winograd_lift_range(g, winograd_piece(g, g->first + item),
+                        g->room + (size_t)(item * g->run) * (size_t)g->v_tile);
 }
 static void winograd_multiply_item(const void *arg, int item, int worker)
 {
@@ -240,7 +278,8 @@ static void winograd_lower_item(const void *arg, int item, int worker)
     const winograd *g = arg;
     (void)worker;
     winograd_lower_range(g, winograd_piece(g, g->first + item),
-                         g->room + POINTS * g->v_point + (size_t)(item * g->run) * (size_t)g->y_pixel,
+                         g->room + POINTS * g->v_point +
+                             (size_t)(item * g->run) * (size_t)g->y_pixel,
                          winograd_sums(g, g->first + item));
 }
 

@@ -27,7 +27,9 @@ typedef struct winograd_prepare {
     int turned;
 } winograd_prepare;
 
-enum { BAND = 128 / PANEL };    /* rows of U that are written together; divides every number of channels here */
+enum {
+    BAND = 128 / PANEL
+}; /* rows of U that are written together; divides every number of channels here */
 
 static size_t winograd_points(const conv_plan *p)
 {
@@ -45,13 +47,15 @@ INLINE size_t packed_at(int depth, int n, int row, int column)
 INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u_point)
 {
     vec t[SPAN][3];
-    UNROLL for (int x = 0; x < 3; x++) {
+    UNROLL for (int x = 0; x < 3; x++)
+    {
         vec g[3], column[SPAN];
         UNROLL for (int y = 0; y < 3; y++) g[y] = load(tap[turned ? 8 - (y * 3 + x) : y * 3 + x]);
         taps_to_points(g, column);
         UNROLL for (int i = 0; i < SPAN; i++) t[i][x] = column[i];
     }
-    UNROLL for (int i = 0; i < SPAN; i++) {
+    UNROLL for (int i = 0; i < SPAN; i++)
+    {
         vec row[SPAN];
         taps_to_points(t[i], row);
         UNROLL for (int j = 0; j < SPAN; j++) store(u + (size_t)(i * SPAN + j) * u_point, row[j]);
@@ -75,21 +79,28 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
             for (int column = 0; column < width; column += W) {
                 float tap[9][W];
                 for (int lane = 0; lane < W; lane++) {
-                    int row = block * rows + top + r, other = block * columns + first + column + lane;
-                    const float *w = s->turned ? conv_taps(s->conv, p, s->w, row, other) : conv_taps(s->conv, p, s->w, other, row);
+                    int row = block * rows + top + r,
+                        other = block * columns + first + column + lane;
+                    const float *w = s->turned ? conv_taps(s->conv, p, s->w, row, other)
+                                               : conv_taps(s->conv, p, s->w, other, row);
                     for (int t = 0; t < 9; t++) tap[t][lane] = w ? w[t] : 0;
                 }
                 float *to = band[0] + r * width + column;
-                if (s->turned) points_of_taps(tap, 1, to, BAND * PANEL);
-                else points_of_taps(tap, 0, to, BAND * PANEL);
+                if (s->turned)
+                    points_of_taps(tap, 1, to, BAND * PANEL);
+                else
+                    points_of_taps(tap, 0, to, BAND * PANEL);
             }
-        float *u = s->to + (size_t)block * matrix + (size_t)first * (size_t)rows + (size_t)(top * width);
-        for (int point = 0; point < POINTS; point++, u += u_point) memcpy(u, band[point], (size_t)(BAND * width) * sizeof *u);
+        float *u =
+            s->to + (size_t)block * matrix + (size_t)first * (size_t)rows + (size_t)(top * width);
+        for (int point = 0; point < POINTS; point++, u += u_point)
+            memcpy(u, band[point], (size_t)(BAND * width) * sizeof *u);
     }
 }
 
 /* Points of the weights in one direction: forward, or turned for the gradient of the input. */
-static void winograd_prepare_go(am_team *team, const am_conv *k, const float *w, int turned, float *to)
+static void winograd_prepare_go(am_team *team, const am_conv *k, const float *w, int turned,
+                                float *to)
 {
     const conv_plan *p = conv_plan_of(k);
     winograd_prepare s = {k, p, w, to, turned};
@@ -101,30 +112,34 @@ static void winograd_prepare_go(am_team *team, const am_conv *k, const float *w,
 enum { PARTS = 16, PART_ROOM = 8 << 20 };
 
 typedef struct winograd_grad {
-    winograd g;                 /* the forward geometry: x, tiles */
+    winograd g; /* the forward geometry: x, tiles */
     const am_conv *conv;
     const elem *dy;
     float *v, *d, *du;
-    int d_tile;                 /* floats of D from tile to tile */
+    int d_tile; /* floats of D from tile to tile */
     size_t d_point, part_room, worker_room;
     int parts, run, first, count;
     float *dw, beta;
 } winograd_grad;
 
 /* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
-INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, const int columns, float *d, size_t d_point)
+INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, const int columns,
+                        float *d, size_t d_point)
 {
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
         float *point = d + c;
-        ROLLED for (int j = 0; j < TILE; j++) {
+        ROLLED for (int j = 0; j < TILE; j++)
+        {
             vec m[SPAN];
-            UNROLL for (int i = 0; i < TILE; i++)
-                m[i] = i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c) : all(0);
+            UNROLL for (int i = 0; i < TILE; i++) m[i] =
+                i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c)
+                                        : all(0);
             from_points_adjoint(m);
             UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = m[i];
         }
-        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point) {
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point)
+        {
             vec m[SPAN];
             UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
             from_points_adjoint(m);
@@ -140,25 +155,36 @@ static void winograd_grad_lift(const winograd_grad *s, int first, int count, flo
     for (int t = 0; t < count; t++) {
         int sample = (first + t) / g->tiles, tile = (first + t) % g->tiles;
         int ty = tile / g->across, tx = tile % g->across;
-        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx, v + (size_t)t * (size_t)g->v_tile);
-        const elem *dy = s->dy + (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
-        int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
+        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx,
+                      v + (size_t)t * (size_t)g->v_tile);
+        const elem *dy = s->dy + (size_t)sample * g->y_sample +
+                         (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
+        int rows = am_simd_min(g->oh - ty * TILE, TILE),
+            columns = am_simd_min(g->ow - tx * TILE, TILE);
         float *to = d + (size_t)t * (size_t)s->d_tile;
-        if (rows == TILE && columns == TILE) spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, TILE, TILE, to, s->d_point);
-        else spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, rows, columns, to, s->d_point);
+        if (rows == TILE && columns == TILE)
+            spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, TILE, TILE, to, s->d_point);
+        else
+            spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, rows, columns, to, s->d_point);
     }
 }
 
-static void winograd_grad_multiply(const winograd_grad *s, int point, int tiles, const float *v, const float *d,
-                                   float *du, int add)
+static void winograd_grad_multiply(const winograd_grad *s, int point, int tiles, const float *v,
+                                   const float *d, float *du, int add)
 {
     const winograd *g = &s->g;
     for (int b = 0; b < g->blocks; b++) {
-        matrices product = {.m = g->c, .n = g->f, .k = tiles,
-                            .a = v + (size_t)point * g->v_point + b * g->c, .stride_i = 1, .stride_k = (size_t)g->v_tile,
-                            .b = d + (size_t)point * s->d_point + b * g->f, .stride_b = (size_t)s->d_tile,
+        matrices product = {.m = g->c,
+                            .n = g->f,
+                            .k = tiles,
+                            .a = v + (size_t)point * g->v_point + b * g->c,
+                            .stride_i = 1,
+                            .stride_k = (size_t)g->v_tile,
+                            .b = d + (size_t)point * s->d_point + b * g->f,
+                            .stride_b = (size_t)s->d_tile,
                             .c = du + (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
-                            .stride_c = (size_t)g->f, .add = add};
+                            .stride_c = (size_t)g->f,
+                            .add = add};
         gemm(&product);
     }
 }
@@ -173,7 +199,8 @@ static void winograd_grad_part(const void *arg, int part, int worker)
     for (int r = from; r < to; r++) {
         int count = am_simd_min(tiles - r * s->run, s->run);
         winograd_grad_lift(s, r * s->run, count, v, d);
-        for (int point = 0; point < POINTS; point++) winograd_grad_multiply(s, point, count, v, d, du, r > from);
+        for (int point = 0; point < POINTS; point++)
+            winograd_grad_multiply(s, point, count, v, d, du, r > from);
     }
 }
 
@@ -182,7 +209,8 @@ static void winograd_grad_lift_item(const void *arg, int item, int worker)
     const winograd_grad *s = arg;
     (void)worker;
     int at = item * s->run;
-    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run), s->v + (size_t)at * (size_t)s->g.v_tile,
+    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run),
+                       s->v + (size_t)at * (size_t)s->g.v_tile,
                        s->d + (size_t)at * (size_t)s->d_tile);
 }
 static void winograd_grad_multiply_item(const void *arg, int item, int worker)
@@ -203,14 +231,19 @@ static void winograd_grad_row(const void *arg, int row, int worker)
     if (row >= k->c) return;
     size_t u_point = (size_t)g->blocks * (size_t)g->c * (size_t)g->f;
     for (int f = 0; f < g->f; f += W) {
-        const float *du = s->du + ((size_t)block * (size_t)g->c + (size_t)(row % g->c)) * (size_t)g->f + (size_t)f;
+        const float *du = s->du +
+                          ((size_t)block * (size_t)g->c + (size_t)(row % g->c)) * (size_t)g->f +
+                          (size_t)f;
         vec t[3][SPAN], tap[3][3];
-        UNROLL for (int j = 0; j < SPAN; j++) {
+        UNROLL for (int j = 0; j < SPAN; j++)
+        {
             vec u[SPAN], column[3];
-            UNROLL for (int i = 0; i < SPAN; i++) {
+            UNROLL for (int i = 0; i < SPAN; i++)
+            {
                 const float *at = du + (size_t)(i * SPAN + j) * u_point;
                 u[i] = load(at);
-                for (int part = 1; part < s->parts; part++) u[i] += load(at + (size_t)part * s->part_room);
+                for (int part = 1; part < s->parts; part++)
+                    u[i] += load(at + (size_t)part * s->part_room);
             }
             taps_to_points_adjoint(u, column);
             UNROLL for (int y = 0; y < 3; y++) t[y][j] = column[y];
@@ -222,7 +255,8 @@ static void winograd_grad_row(const void *arg, int row, int worker)
             int o = block * g->f + f + lane, group = o / fg;
             if (o >= k->filters || row < group * cg || row >= (group + 1) * cg) continue;
             float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)(row - group * cg)) * 9;
-            for (int i = 0; i < 9; i++) dw[i] = s->beta == 0 ? lanes[i][lane] : s->beta * dw[i] + lanes[i][lane];
+            for (int i = 0; i < 9; i++)
+                dw[i] = s->beta == 0 ? lanes[i][lane] : s->beta * dw[i] + lanes[i][lane];
         }
     }
 }
@@ -236,7 +270,8 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     if (winograd_is_wide(g)) {
         s.parts = 1;
         s.run = ROWS;
-        s.count = am_simd_min(am_simd_max(WIDE_ROOM / (POINTS * (g->x_pixel + g->y_pixel)), ROWS), tiles);
+        s.count =
+            am_simd_min(am_simd_max(WIDE_ROOM / (POINTS * (g->x_pixel + g->y_pixel)), ROWS), tiles);
     } else {
         s.run = am_simd_min(96, tiles);
         s.count = s.run;
@@ -253,7 +288,8 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
 
 static size_t winograd_grad_room(const winograd_grad *s, int threads)
 {
-    return s->part_room * (size_t)s->parts + s->worker_room * (size_t)(winograd_is_wide(&s->g) ? 1 : threads);
+    return s->part_room * (size_t)s->parts +
+           s->worker_room * (size_t)(winograd_is_wide(&s->g) ? 1 : threads);
 }
 
 static void winograd_grad_go(am_team *team, winograd_grad *s, float *room)
