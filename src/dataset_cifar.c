@@ -1,15 +1,18 @@
-/* dataset_cifar.c: CIFAR's binary files, held in memory whole (CIFAR-100's training set is 154 MB).
- * Sizes and every label are checked at open. */
+/* dataset_cifar.c: CIFAR's binary files, read record by record: the system keeps in memory what is
+ * read again and again, and gives it up where a net needs the room.  Sizes and every label are checked
+ * at open. */
 #include "dataset_cifar.h"
 #include "file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MOST_BYTES ((size_t)1 << 32)
+enum { MOST_RECORD = 2 + AM_CIFAR_PIXELS, CHUNK = 256 };
 
-typedef struct part { const char *path; const unsigned char *record; int count; } part;
+typedef struct part { const char *path; int fd, count; } part;
 
 typedef struct state {
     am_arena mem;
@@ -32,8 +35,10 @@ static am_status read_sample(const am_dataset *d, int index, am_image *img, am_e
     const state *s = d->state;
     AM_TRY(am_image_fit(img, 32, 32, e));
     const part *p = find(s, &index);
-    const unsigned char *r =
-        p->record + (size_t)index * (size_t)(s->label_bytes + AM_CIFAR_PIXELS) + s->label_bytes;
+    size_t record = (size_t)(s->label_bytes + AM_CIFAR_PIXELS);
+    unsigned char r[AM_CIFAR_PIXELS];
+    AM_TRY(am_file_read_at(p->fd, p->path, (size_t)index * record + (size_t)s->label_bytes, r,
+                           sizeof r, e));
     for (int i = 0; i < AM_CIFAR_PLANE; i++) {
         img->pixel[3 * i] = r[i];
         img->pixel[3 * i + 1] = r[i + AM_CIFAR_PLANE];
@@ -54,34 +59,63 @@ static void close_set(am_dataset *d)
 {
     state *s = d->state;
     if (!s) return;
+    for (int i = 0; i < s->parts; i++) close(s->part[i].fd);
     am_arena_free(&s->mem);
     free(s);
     *d = (am_dataset){0};
 }
 
-static am_status load(state *s, const am_cifar *c, const am_data *data, const char *path, am_err *e)
+static am_status open_part(state *s, const am_cifar *c, const char *path, am_err *e)
 {
-    part *p = &s->part[s->parts++];
-    am_loc here = {path, 0};
-    char *bytes;
+    part *p = &s->part[s->parts];
     size_t size, record = record_bytes(c);
-    AM_TRY(am_file_slurp(&s->mem, path, MOST_BYTES, &bytes, &size, e));
-    if (!size || size % record)
-        return am_fail(e, AM_EINPUT, here,
+    AM_TRY(am_file_open(path, &p->fd, &size, e));
+    s->parts++; /* close_set owes a close from here on */
+    if (!size || size % record || size > MOST_BYTES)
+        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
                        "%zu bytes are %zu records of %s (%zu bytes each) and %zu bytes more; the "
-                       "file is"
-                       " cut or of another kind, %s fetches it",
+                       "file is cut or of another kind, %s fetches it",
                        size, size / record, c->title, record, size % record, c->script);
-    *p = (part){am_dup(&s->mem, path), (unsigned char *)bytes, (int)(size / record)};
-    if (!p->path) return am_fail(e, AM_ENOMEM, here, "no memory for its name");
-    for (int i = 0; i < p->count; i++) {
-        int label = p->record[(size_t)i * record + (size_t)c->label_bytes - 1];
-        if (label >= data->classes)
-            return am_fail(e, AM_EINPUT, here,
-                           "record %d has class %d, but classes=%d; is this %s, with classes=%d?",
-                           i, label, data->classes, c->title, c->classes);
+    p->count = (int)(size / record);
+    p->path = am_dup(&s->mem, path);
+    return p->path ? AM_OK : am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "no memory for its name");
+}
+
+/* Writes the part's labels, count numbers. */
+static am_status read_labels(const part *p, const am_cifar *c, int classes, int *label,
+                             unsigned char *chunk, am_err *e)
+{
+    size_t record = record_bytes(c);
+    for (int first = 0; first < p->count; first += CHUNK) {
+        int n = p->count - first < CHUNK ? p->count - first : CHUNK;
+        AM_TRY(am_file_read_at(p->fd, p->path, (size_t)first * record, chunk, (size_t)n * record, e));
+        for (int i = 0; i < n; i++) {
+            int is = chunk[(size_t)i * record + (size_t)c->label_bytes - 1];
+            if (is >= classes)
+                return am_fail(
+                    e, AM_EINPUT, (am_loc){p->path, 0},
+                    "record %d has class %d, but classes=%d; is this %s, with classes=%d?",
+                    first + i, is, classes, c->title, c->classes);
+            label[first + i] = is;
+        }
     }
     return AM_OK;
+}
+
+static am_status read_all_labels(am_dataset *d, state *s, const am_cifar *c, am_err *e)
+{
+    for (const part *p = s->part; p < s->part + s->parts; p++) d->count += p->count;
+    int *label = am_new(&s->mem, (size_t)d->count * sizeof *label);
+    unsigned char *chunk = malloc((size_t)CHUNK * MOST_RECORD);
+    am_status bad = AM_OK;
+    if (!label || !chunk)
+        bad = am_fail(e, AM_ENOMEM, (am_loc){s->part[0].path, 0}, "no memory for %d labels",
+                      d->count);
+    d->label = label;
+    for (const part *p = s->part; !bad && p < s->part + s->parts; label += p++->count)
+        bad = read_labels(p, c, d->classes, label, chunk, e);
+    free(chunk);
+    return bad;
 }
 
 /* The names that come with the records, if any. */
@@ -111,21 +145,9 @@ am_status am_cifar_open(am_dataset *d, const am_cifar *c, const am_data *data,
     am_status bad =
         s ? AM_OK : am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for the data set");
     if (s) s->label_bytes = c->label_bytes;
-    for (int i = 0; !bad && i < AM_CIFAR_FILES && files[i]; i++) {
-        bad = load(s, c, data, files[i], e);
-        if (!bad) d->count += s->part[i].count;
-    }
-    int *label = bad ? NULL : am_new(&s->mem, (size_t)d->count * sizeof *label);
-    if (!bad && !label)
-        bad = am_fail(e, AM_ENOMEM, (am_loc){files[0], 0}, "no memory for %d labels", d->count);
-    if (!bad) {
-        int *to = label;
-        for (const part *p = s->part; p < s->part + s->parts; p++)
-            for (int i = 0; i < p->count; i++)
-                *to++ = p->record[(size_t)i * record_bytes(c) + (size_t)c->label_bytes - 1];
-        d->label = label;
-        bad = take_names(d, s, c, data, e);
-    }
+    for (int i = 0; !bad && i < AM_CIFAR_FILES && files[i]; i++) bad = open_part(s, c, files[i], e);
+    if (!bad) bad = read_all_labels(d, s, c, e);
+    if (!bad) bad = take_names(d, s, c, data, e);
     if (bad) close_set(d);
     return bad;
 }

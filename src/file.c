@@ -93,46 +93,61 @@ am_status am_file_replace(const char *path, const am_span *spans, int count, am_
     return s;
 }
 
-static am_status slurp(int fd, am_arena *mem, const char *path, size_t most, char **bytes,
-                       size_t *size, am_err *e)
+am_status am_file_open(const char *path, int *fd, size_t *size, am_err *e)
 {
     am_loc loc = {path, 0};
     struct stat st;
-    if (fstat(fd, &st)) return am_fail(e, AM_EIO, loc, "cannot be read: %s", strerror(errno));
-    if (S_ISDIR(st.st_mode))
-        return am_fail(e, AM_EINPUT, loc, "is a folder; give the name of a file");
-    if (!S_ISREG(st.st_mode)) return am_fail(e, AM_EINPUT, loc, "is not a regular file");
-    size_t all = (size_t)st.st_size, have = 0;
-    if (all > most)
+    /* a pipe without a writer must not hang us */
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0 && errno == ENOENT)
         return am_fail(e, AM_EINPUT, loc,
-                       "has %zu bytes; more than %zu cannot be right, is it another file?", all,
-                       most);
-    char *to = am_new(mem, all + 1);
-    if (!to) return am_fail(e, AM_ENOMEM, loc, "out of memory: the file has %zu bytes", all);
-    while (have < all) {
-        ssize_t n = read(fd, to + have, all - have);
+                       "no such file; paths are relative to the folder automix runs in");
+    if (*fd < 0) return am_fail(e, AM_EIO, loc, "cannot be opened: %s", strerror(errno));
+    am_status s = AM_OK;
+    if (fstat(*fd, &st)) s = am_fail(e, AM_EIO, loc, "cannot be read: %s", strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        s = am_fail(e, AM_EINPUT, loc, "is a folder; give the name of a file");
+    else if (!S_ISREG(st.st_mode)) s = am_fail(e, AM_EINPUT, loc, "is not a regular file");
+    else *size = (size_t)st.st_size;
+    if (s) {
+        close(*fd);
+        *fd = -1;
+    }
+    return s;
+}
+
+am_status am_file_read_at(int fd, const char *path, size_t at, void *to, size_t size, am_err *e)
+{
+    for (size_t have = 0; have < size;) {
+        ssize_t n = pread(fd, (char *)to + have, size - have, (off_t)(at + have));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return am_fail(e, AM_EIO, loc, "cannot be read: %s", strerror(errno));
-        if (n == 0) return am_fail(e, AM_EIO, loc, "became shorter while it was read; try again");
+        if (n < 0)
+            return am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot be read: %s", strerror(errno));
+        if (n == 0)
+            return am_fail(e, AM_EIO, (am_loc){path, 0},
+                           "became shorter while it was read; try again");
         have += (size_t)n;
     }
-    *bytes = to;
-    *size = all;
     return AM_OK;
 }
 
 am_status am_file_slurp(am_arena *mem, const char *path, size_t most, char **bytes, size_t *size,
                         am_err *e)
 {
-    int fd = open(path,
-                  O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hang us */
-    if (fd < 0 && errno == ENOENT)
-        return am_fail(e, AM_EINPUT, (am_loc){path, 0},
-                       "no such file; paths are relative to the folder automix runs in");
-    if (fd < 0)
-        return am_fail(e, AM_EIO, (am_loc){path, 0}, "cannot be opened: %s", strerror(errno));
-    am_status s = slurp(fd, mem, path, most, bytes, size, e);
+    int fd;
+    size_t all;
+    AM_TRY(am_file_open(path, &fd, &all, e));
+    am_status s = AM_OK;
+    char *to = NULL;
+    if (all > most)
+        s = am_fail(e, AM_EINPUT, (am_loc){path, 0},
+                    "has %zu bytes; more than %zu cannot be right, is it another file?", all, most);
+    if (!s && !(to = am_new(mem, all + 1)))
+        s = am_fail(e, AM_ENOMEM, (am_loc){path, 0}, "out of memory: the file has %zu bytes", all);
+    if (!s) s = am_file_read_at(fd, path, 0, to, all, e);
     close(fd);
+    *bytes = to;
+    *size = all;
     return s;
 }
 

@@ -43,6 +43,10 @@ void      am_tensors_free(am_tensors *);
  * path, the system's reason and the bytes needed. */
 typedef struct am_span { const void *bytes; size_t size; } am_span;
 am_status am_file_replace(const char *path, const am_span *spans, int count, am_err *);
+/* A regular file for reading, and its size; the caller closes fd.  read_at may be called by several
+ * threads at once. */
+am_status am_file_open(const char *path, int *fd, size_t *size, am_err *);
+am_status am_file_read_at(int fd, const char *path, size_t at, void *to, size_t size, am_err *);
 am_status am_file_slurp(am_arena *, const char *path, size_t most, char **bytes, size_t *size, am_err *);   /* adds a 0 byte */
 
 #endif
