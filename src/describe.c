@@ -60,11 +60,12 @@ static am_status table(am_trainer *t, const am_backend *be, const am_run *run, F
     for (int i = 0; i < t->mixes; i++) fprintf(to, "%s%s", i ? ", " : "", t->mix[i].type->name);
     fprintf(to, "%s%s\n", t->mixes ? "" : "none",
             t->has_teacher ? ", with a momentum teacher" : "");
-    fprintf(
-        to,
-        "memory        %.1f MB to train on %s: weights %.1f MB, activations of a step %.1f MB\n",
-        (double)(weights + activations + t->state.count * 4) / 1048576, be->name,
-        (double)weights / 1048576, (double)activations / 1048576);
+    size_t checkpoint = am_checkpoint_bytes(t);
+    fprintf(to,
+            "memory        %.1f MB to train on %s: weights %.1f MB, activations of a step %.1f MB, a "
+            "checkpoint on its way to the disk %.1f MB\n",
+            1e-6 * (double)(weights + activations + t->state.count * 4 + checkpoint), be->name,
+            1e-6 * (double)weights, 1e-6 * (double)activations, 1e-6 * (double)checkpoint);
     return AM_OK;
 }
 
