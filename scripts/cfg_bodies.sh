@@ -25,16 +25,21 @@ join() {
     echo
 }
 
+# end_block BACK WIDTH STRIDE PROJECT [NAME]: the end of a block whose input lies BACK layers up, projected where asked
+end_block() {
+    if [ "$4" -eq 1 ]; then
+        conv "$2" 1 "$3" linear "input=-$1"
+        join -2 ${5+"$5"}
+    else
+        join "-$1" ${5+"$5"}
+    fi
+}
+
 # basic WIDTH STRIDE PROJECT [NAME]: 3x3, 3x3 (He et al. 2016, figure 5 left)
 basic() {
     conv "$1" 3 "$2" relu
     conv "$1" 3 1 linear
-    if [ "$3" -eq 1 ]; then
-        conv "$1" 1 "$2" linear input=-3
-        join -2 ${4+"$4"}
-    else
-        join -3 ${4+"$4"}
-    fi
+    end_block 3 "$1" "$2" "$3" ${4+"$4"}
 }
 
 # bottleneck INNER OUTER STRIDE PROJECT GROUPS [NAME]: 1x1, 3x3 with the stride, 1x1
@@ -42,12 +47,7 @@ bottleneck() {
     conv "$1" 1 1 relu
     if [ "$5" -gt 1 ]; then conv "$1" 3 "$3" relu "groups=$5"; else conv "$1" 3 "$3" relu; fi
     conv "$2" 1 1 linear
-    if [ "$4" -eq 1 ]; then
-        conv "$2" 1 "$3" linear input=-4
-        join -2 ${6+"$6"}
-    else
-        join -4 ${6+"$6"}
-    fi
+    end_block 4 "$2" "$3" "$4" ${6+"$6"}
 }
 
 # stages KIND GROUPS BLOCKS1 BLOCKS2 BLOCKS3 BLOCKS4: the outputs are named stage1 to stage4

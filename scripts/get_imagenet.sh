@@ -26,22 +26,24 @@ check() {
     echo "$2  $from/$1" | md5sum -c --status - || die "$from/$1 is damaged (its MD5 is not $2); fetch it again"
 }
 
+# unpack ARCHIVE FOLDER: all of it or nothing
+unpack() {
+    rm -rf "$2.part"
+    mkdir "$2.part"
+    tar -xf "$1" -C "$2.part" --no-same-owner
+    mv "$2.part" "$2"
+}
+
 if [[ ! -d $to/val ]]; then
     check ILSVRC2012_img_val.tar 29b22e2961454d5413ddabcf34fc5622
-    rm -rf "$to/val.part"
-    mkdir "$to/val.part"
-    tar -xf "$from/ILSVRC2012_img_val.tar" -C "$to/val.part" --no-same-owner
-    mv "$to/val.part" "$to/val"
+    unpack "$from/ILSVRC2012_img_val.tar" "$to/val"
 fi
 labels=$from/LOC_val_solution.csv
 if [[ ! -f $labels ]]; then
     labels=$to/boxes
     if [[ ! -d $labels ]]; then
         [[ -f $from/ILSVRC2012_bbox_val_v3.tgz ]] || die "$from has neither ILSVRC2012_bbox_val_v3.tgz nor LOC_val_solution.csv"
-        rm -rf "$labels.part"
-        mkdir "$labels.part"
-        tar -xzf "$from/ILSVRC2012_bbox_val_v3.tgz" -C "$labels.part" --no-same-owner
-        mv "$labels.part" "$labels"
+        unpack "$from/ILSVRC2012_bbox_val_v3.tgz" "$labels"
     fi
 fi
 scripts/list_imagenet.sh "$to/val" "$labels"
@@ -50,10 +52,7 @@ scripts/list_imagenet.sh "$to/val" "$labels"
 if [[ ! -d $to/train ]]; then
     if [[ ! -d $to/classes ]]; then
         check ILSVRC2012_img_train.tar 1d675b47d978889d74fa0da5fadfb00e
-        rm -rf "$to/classes.part"
-        mkdir "$to/classes.part"
-        tar -xf "$from/ILSVRC2012_img_train.tar" -C "$to/classes.part" --no-same-owner
-        mv "$to/classes.part" "$to/classes"
+        unpack "$from/ILSVRC2012_img_train.tar" "$to/classes"
     fi
     mkdir -p "$to/train.part"
     for class in "$to"/classes/*.tar; do

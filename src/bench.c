@@ -11,8 +11,9 @@ typedef struct course { /* one method's steps */
     am_mix *mix; /* NULL: what the cfg's [mix] sections share out */
     const char *name;
     int teacher;
-    double *ms, cpu, least,
-        host; /* [steps]; processor time, sum and least; what the loader's threads do for a batch, by one of them */
+    double *ms;         /* [steps] */
+    double cpu, least;  /* processor time of the steps, sum and least */
+    double host;        /* what the loader's threads do for a batch, by one of them */
     char why[300]; /* it cannot run here */
 } course;
 

@@ -21,7 +21,7 @@ typedef struct state {
     char place[400];                                    /* what where() answered last */
 } state;
 
-static size_t record_bytes(const am_cifar *c) { return (size_t)c->label_bytes + AM_CIFAR_PIXELS; }
+static size_t record_bytes(int label_bytes) { return (size_t)label_bytes + AM_CIFAR_PIXELS; }
 
 static const part *find(const state *s, int *index)
 {
@@ -35,10 +35,9 @@ static am_status read_sample(const am_dataset *d, int index, am_image *img, am_e
     const state *s = d->state;
     AM_TRY(am_image_fit(img, 32, 32, e));
     const part *p = find(s, &index);
-    size_t record = (size_t)(s->label_bytes + AM_CIFAR_PIXELS);
+    size_t at = (size_t)index * record_bytes(s->label_bytes) + (size_t)s->label_bytes;
     unsigned char r[AM_CIFAR_PIXELS];
-    AM_TRY(am_file_read_at(p->fd, p->path, (size_t)index * record + (size_t)s->label_bytes, r,
-                           sizeof r, e));
+    AM_TRY(am_file_read_at(p->fd, p->path, at, r, sizeof r, e));
     for (int i = 0; i < AM_CIFAR_PLANE; i++) {
         img->pixel[3 * i] = r[i];
         img->pixel[3 * i + 1] = r[i + AM_CIFAR_PLANE];
@@ -68,7 +67,7 @@ static void close_set(am_dataset *d)
 static am_status open_part(state *s, const am_cifar *c, const char *path, am_err *e)
 {
     part *p = &s->part[s->parts];
-    size_t size, record = record_bytes(c);
+    size_t size, record = record_bytes(c->label_bytes);
     AM_TRY(am_file_open(path, &p->fd, &size, e));
     s->parts++; /* close_set owes a close from here on */
     if (!size || size % record || size > MOST_BYTES)
@@ -85,7 +84,7 @@ static am_status open_part(state *s, const am_cifar *c, const char *path, am_err
 static am_status read_labels(const part *p, const am_cifar *c, int classes, int *label,
                              unsigned char *chunk, am_err *e)
 {
-    size_t record = record_bytes(c);
+    size_t record = record_bytes(c->label_bytes);
     for (int first = 0; first < p->count; first += CHUNK) {
         int n = p->count - first < CHUNK ? p->count - first : CHUNK;
         AM_TRY(am_file_read_at(p->fd, p->path, (size_t)first * record, chunk, (size_t)n * record, e));
@@ -155,7 +154,7 @@ am_status am_cifar_open(am_dataset *d, const am_cifar *c, const am_data *data,
 int am_cifar_looks_like(const am_cifar *c, const char *path)
 {
     struct stat st;
-    size_t n = strlen(path), mine = record_bytes(c),
+    size_t n = strlen(path), mine = record_bytes(c->label_bytes),
            other = (size_t)(3 - c->label_bytes) + AM_CIFAR_PIXELS;
     if (n < 4 || strcmp(path + n - 4, ".bin") || stat(path, &st) || !S_ISREG(st.st_mode)
         || st.st_size < 1)

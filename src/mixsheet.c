@@ -11,8 +11,8 @@
 
 struct am_mix_sheet {
     am_trainer *t;
-    int pairs, n, block,
-        feature; /* n = 2 * pairs images; image k's partner is k + pairs, and the other way round */
+    int pairs, n; /* n = 2 * pairs images; image k's partner is k + pairs, and the other way round */
+    int block, feature;
     am_plan feature_plan, mask_plan;
     am_pass features, mask;
     am_place x, z, mixed, planes;

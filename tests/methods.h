@@ -2,6 +2,7 @@
  * from: channel 0 the sample, channels 1 and 2 row and column, so that a mixture can be read back. */
 #ifndef METHODS_H
 #define METHODS_H
+#include <math.h>
 #include "t.h"
 #include "train.h"
 
@@ -150,6 +151,32 @@ static inline double m_gradient_error(bench *b, long step, float loss_scale)
     free(d);
     free(at);
     return fabs(change * loss_scale - along) / fabs(along);
+}
+
+/* Clean images teach beside the mixture, with weight 2 clean_lambda / classes: the difference that
+ * they make to the gradient of the method that text names is that of a step without mixing. */
+static inline void m_clean_lambda(const char *text, double clean_lambda)
+{
+    static float with[4000], without[4000], clean[4000];
+    bench *a = m_open(text), *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
+    size_t n = a->t.net.learned;
+    double apart = 0, size = 0;
+    m_learn(a, 0);
+    a->t.be->ops->download(a->t.be, n, a->t.student.grad, with);
+    a->t.be->ops->fill(a->t.be, n, 0, a->t.student.grad);
+    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x),
+             am_here(&a->t.space, a->t.mixed_q));
+    a->t.be->ops->download(a->t.be, n, a->t.student.grad, without);
+    m_learn(c, 0);
+    c->t.be->ops->download(c->t.be, n, c->t.student.grad, clean);
+    for (size_t i = 0; i < n; i++) {
+        double more = clean[i] * 2 * clean_lambda / M_CLASSES;
+        apart += pow((double)with[i] - without[i] - more, 2);
+        size += more * more;
+    }
+    assert_true(size > 0 && sqrt(apart / size) < 1e-4);
+    m_close(a);
+    m_close(c);
 }
 
 #endif

@@ -300,27 +300,8 @@ static void labels_are_shares_of_cells(void **state)
 
 static void clean_lambda_teaches(void **state)
 {
-    static float with[4000], without[4000], clean[4000];
-    bench *a = m_open(COMIXUP), *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
-    size_t n = a->t.net.learned;
-    double apart = 0, size = 0;
     (void)state;
-    m_learn(a, 0);
-    a->t.be->ops->download(a->t.be, n, a->t.student.grad, with);
-    a->t.be->ops->fill(a->t.be, n, 0, a->t.student.grad);
-    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x),
-             am_here(&a->t.space, a->t.mixed_q));
-    a->t.be->ops->download(a->t.be, n, a->t.student.grad, without);
-    m_learn(c, 0);
-    c->t.be->ops->download(c->t.be, n, c->t.student.grad, clean);
-    for (size_t i = 0; i < n; i++) {
-        double more = clean[i] * 2 * 2 / M_CLASSES;
-        apart += pow((double)with[i] - without[i] - more, 2);
-        size += more * more;
-    }
-    assert_true(size > 0 && sqrt(apart / size) < 1e-4);
-    m_close(a);
-    m_close(c);
+    m_clean_lambda(COMIXUP, 2);
 }
 
 T_SUITE(methods_cells, cmocka_unit_test(grid_pastes_cells), cmocka_unit_test(grid_asks_each_cell),

@@ -229,28 +229,8 @@ static void rest_gradient(void **state)
 /* clean_lambda: the saliency pass teaches 2 clean_lambda / classes of the clean lesson. */
 static void clean_lambda_teaches(void **state)
 {
-    static float with[4000], without[4000], clean[4000];
-    bench *a = m_open(M_NET M_BODY "[mix]\nmethod=puzzlemix\nclean_lambda=3\n"),
-          *c = m_open(M_NET M_BODY "[mix]\nmethod=none\n");
-    size_t n = a->t.net.learned;
     (void)state;
-    m_learn(a, 0);
-    a->t.be->ops->download(a->t.be, n, a->t.student.grad, with);
-    a->t.be->ops->fill(a->t.be, n, 0, a->t.student.grad);
-    am_teach(&a->t, &a->t.mix[0].mixed, am_here(&a->t.space, a->t.mixed_x),
-             am_here(&a->t.space, a->t.mixed_q));
-    a->t.be->ops->download(a->t.be, n, a->t.student.grad, without);
-    m_learn(c, 0);
-    c->t.be->ops->download(c->t.be, n, c->t.student.grad, clean);
-    double apart = 0, size = 0;
-    for (size_t i = 0; i < n; i++) {
-        double more = clean[i] * 2 * 3 / M_CLASSES;
-        apart += pow((double)with[i] - without[i] - more, 2);
-        size += more * more;
-    }
-    assert_true(size > 0 && sqrt(apart / size) < 1e-4);
-    m_close(a);
-    m_close(c);
+    m_clean_lambda(M_NET M_BODY "[mix]\nmethod=puzzlemix\nclean_lambda=3\n", 3);
 }
 
 T_SUITE(methods_puzzle, cmocka_unit_test(cuts), cmocka_unit_test(mask_is_the_cheapest_picture),

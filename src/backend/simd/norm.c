@@ -23,8 +23,8 @@ enum { HEADER = 16, PIECE = 24 }; /* pixels of the smallest piece: gather.c's */
 typedef struct norm_job {
     am_shape s;
     int groups, pixel, piece, pieces; /* pixels of a piece; pieces of a group */
-    size_t per_group, straight,
-        stride; /* pixels of a group; in one straight run; numbers from run to run */
+    size_t per_group;                 /* pixels of a group */
+    size_t straight, stride;          /* pixels in one straight run; numbers from run to run */
     const elem *x, *y, *dy, *residual;
     elem *to, *to_residual;
     float beta, beta_residual;
