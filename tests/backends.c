@@ -5,10 +5,11 @@
 
 static const struct { const char *name, *isa; am_precision precision;
 } machines[] = {
-    {"cpu", "generic", AM_FP32}, {"cpu", NULL, AM_FP32},      {"simd", "generic", AM_FP32},
-    {"simd", "avx2", AM_FP32},   {"simd", "avx512", AM_FP32}, {"simd", NULL, AM_BF16},
-    {"simd", NULL, AM_FAST},     {"cuda", NULL, AM_FP32},     {"cuda", NULL, AM_BF16},
-    {"cuda", NULL, AM_FP16},
+    {"cpu", "generic", AM_FP32},   {"cpu", NULL, AM_FP32},        {"simd", "generic", AM_FP32},
+    {"simd", "avx2", AM_FP32},     {"simd", "avx512", AM_FP32},   {"simd", "generic", AM_BF16},
+    {"simd", "avx2", AM_BF16},     {"simd", "avx512", AM_BF16},   {"simd", "emulated", AM_BF16},
+    {"simd", "emulated", AM_FAST}, {"simd", NULL, AM_BF16},       {"simd", NULL, AM_FAST},
+    {"cuda", NULL, AM_FP32},       {"cuda", NULL, AM_BF16},       {"cuda", NULL, AM_FP16},
 };
 
 static uint64_t run_once(const am_backend_type *type, const am_backend_options *o,

@@ -23,7 +23,10 @@ FLAGS_avx2       := -mavx2 -mfma
 FLAGS_avx512     := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq
 FLAGS_avx512bf16 := $(FLAGS_avx512) -mavx512bf16
 
-SIMD_KERNELS := $(foreach s,$(SIMD_SETS),$(BUILD)/$(SIMD_DIR)/$(s).o $(BUILD)/$(SIMD_DIR)/$(s)_bf16.o)
+FLAGS_emulated   := -DEMULATE_PAIRS -DWIDE_VECTORS -Wno-psabi
+
+SIMD_KERNELS := $(foreach s,$(SIMD_SETS),$(BUILD)/$(SIMD_DIR)/$(s).o $(BUILD)/$(SIMD_DIR)/$(s)_bf16.o) \
+                $(BUILD)/$(SIMD_DIR)/emulated_bf16.o
 OBJ += $(BUILD)/$(SIMD_DIR)/simd.o $(BUILD)/$(SIMD_DIR)/team.o $(SIMD_KERNELS)
 
 $(SIMD_KERNELS): $(BUILD)/$(SIMD_DIR)/%.o: $(SIMD_DIR)/kernels.c

@@ -139,7 +139,7 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
             gather g = gather_back(k, n, phase / k->stride, phase % k->stride);
             g.x = dy.p, g.y = dx.d.p, g.weights = weights, g.finish = e, g.room = room;
             if (g.runs > 0) gather_go(team, &g);
-            weights += (size_t)g.blocks * (size_t)gather_depth(&g) * (size_t)g.columns;
+            weights += (size_t)g.blocks * (size_t)gather_row(&g) * (size_t)g.columns;
         }
     }
     if (am_is(dw.d) && p->winograd) {

@@ -14,6 +14,7 @@ typedef struct conv_plan {
     int c, f; /* channels of a block, with padding: in, out */
     int taps; /* size * size */
     int winograd; /* stride 1, 3x3, maps that fill the tiles well enough */
+    int pairs; /* winograd: V and U are bf16 in both directions; V and D of dw are wherever PAIRS is */
     int late; /* winograd: too wide to keep the transformed weights */
 } conv_plan;
 
@@ -44,7 +45,6 @@ static int suits_winograd(const am_conv *k, const conv_plan *p)
 
 static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err *err)
 {
-    (void)be;
     k->plan = NULL;
     if (k->groups < 1 || k->c % k->groups || k->filters % k->groups)
         return am_fail(
@@ -64,6 +64,7 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     p->f = p->blocks > 1 ? merge * f : am_simd_channels(k->filters);
     p->taps = k->size * k->size;
     p->winograd = suits_winograd(k, p);
+    p->pairs = PAIRS && p->winograd && be->precision == AM_FAST;
     p->late = p->winograd && p->c * p->f > LATE;
     k->plan = p;
     return AM_OK;

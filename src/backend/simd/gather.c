@@ -5,6 +5,9 @@
  * matrix A[pixel][tap][c] that stays in the second cache (in NHWC a copy is a long straight one),
  * and multiplied with the weights B[tap][c][f].  The whole column matrix never exists.
  *
+ * Where PAIRS is, A and B are bf16, neighbouring channels of a tap being a pair (vec.h).  A block's
+ * channels are a multiple of 4, so a pair never straddles two taps.
+ *
  * The gradient of the input of a convolution with stride s falls into s * s phases: the input
  * pixels y = s * j + p see just the taps k = k0 + s * t with k0 = (p + pad) mod s, on the output
  * rows j + (p + pad - k0) / s - t; counted backwards these rise like the forward ones.  So a phase is a gather of its own with fewer taps, every input
@@ -44,23 +47,28 @@ static pixels pixels_of(am_shape s)
     return (pixels){s.h, s.w, s.c, am_simd_stride(s), am_simd_one_pixel(s), sample_elems(s)};
 }
 
+/* Numbers of a row of A; floats that the row takes. */
 static int gather_depth(const gather *g)
 {
     return g->taps_y * g->taps_x * g->c;
 }
+static int gather_row(const gather *g)
+{
+    return gather_depth(g) / (1 + PAIRS);
+}
 
 /* Pixels of a piece of work: A within half the second cache. */
-static int gather_run(int depth)
+static int gather_run(int row)
 {
-    return am_simd_max(am_simd_min(49152 / am_simd_max(depth, 1), SPOTS), 24) / ROWS * ROWS;
+    return am_simd_max(am_simd_min(49152 / am_simd_max(row, 1), SPOTS), 24) / ROWS * ROWS;
 }
 
 static void gather_share(gather *g)
 {
     int per_group = g->n / g->groups * g->grid_h * g->grid_w;
-    g->run = gather_run(gather_depth(g));
+    g->run = gather_run(gather_row(g));
     g->runs = (per_group + g->run - 1) / g->run;
-    g->worker_room = (size_t)g->run * (size_t)(gather_depth(g) + g->blocks * g->columns) + 32;
+    g->worker_room = (size_t)g->run * (size_t)(gather_row(g) + g->blocks * g->columns) + 32;
 }
 
 static gather gather_forward(const am_conv *k, int n, int groups)
@@ -149,71 +157,103 @@ static void gather_spots(const gather *g, int first, int count, spot *to)
 
 /* ---- A ---- */
 
-/* `count` numbers of the source from `at` on, as floats. */
-INLINE void gather_copy(const gather *g, size_t at, int count, float *to)
+/* One number at place i of a row of A.  A row of pairs is addressed by the number too. */
+INLINE void gather_put(float *row, int i, float v, const form as)
 {
+    uint16_t *half = (uint16_t *)row;
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    uint16_t high = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    switch (as) {
+    case FLOATS: row[i] = v; break;
+    case HALVES: half[i] = high; break;
+    case LOWER: half[2 * i] = high, half[2 * i + 1] = 0; break;
+    case UPPER: half[2 * i + 1] = high; break;
+    }
+}
+
+INLINE void gather_put_all(float *row, int i, vec v, const form as)
+{
+    put_as(as == HALVES ? (float *)((uint16_t *)row + i) : row + i, v, as);
+}
+
+/* `count` numbers of the source from `at` on, to places i, i+1, ... of a row. */
+INLINE void gather_copy(const gather *g, size_t at, int count, float *row, int i, const form as)
+{
+    const int end = i + count;
     if (g->from.one) {
-        memcpy(to, (const float *)g->x + at, (size_t)count * sizeof *to);
+        for (const float *from = (const float *)g->x + at; i < end; i++, from++)
+            gather_put(row, i, *from, as);
         return;
     }
     const elem *from = (const elem *)g->x + at;
-    int i = 0;
-    for (; i + W <= count; i += W) store(to + i, load_elems(from + i));
-    for (; i + 4 <= count; i += 4) UNROLL for (int l = 0; l < 4; l++) to[i + l] = get(from[i + l]);
-    for (; i < count; i++) to[i] = get(from[i]);
+    if (as == HALVES) {
+        memcpy((uint16_t *)row + i, from, (size_t)count * sizeof *from);
+        return;
+    }
+    for (; i + W <= end; i += W, from += W) gather_put_all(row, i, load_elems(from), as);
+    for (; i + 4 <= end; i += 4, from += 4)
+        UNROLL for (int l = 0; l < 4; l++) gather_put(row, i + l, get(from[l]), as);
+    for (; i < end; i++, from++) gather_put(row, i, get(*from), as);
 }
 
-INLINE void gather_clear(float *to, int count)
+INLINE void gather_clear(float *row, int i, int count, const form as)
 {
-    for (int i = 0; i < count; i++) to[i] = 0;
+    for (int end = i + count; i < end; i++) gather_put(row, i, 0, as);
 }
 
-/* One line of the window: taps from .. to-1 of row y of the source, c channels each; returns what follows in A. */
-static float *gather_line(const gather *g, const spot *p, int y, int first, int last, int block,
-                          float *a)
+/* One line of the window: taps first .. last-1 of row y of the source, c channels each, from place i of a row of A on;
+ * returns the place behind them. */
+INLINE int gather_line(const gather *g, const spot *p, int y, int first, int last, int block,
+                       float *row, int i, const form as)
 {
     const pixels *s = &g->from;
     const int c = g->c, real = s->one ? am_simd_min(s->channels - block * c, c) : c;
+    const int end = i + (last - first) * c;
     if (y < 0 || y >= s->h) {
-        gather_clear(a, (last - first) * c);
-        return a + (last - first) * c;
+        gather_clear(row, i, end - i, as);
+        return end;
     }
     size_t line = p->source + (size_t)y * (size_t)s->w * (size_t)s->pixel + (size_t)(block * c);
     if (s->pixel == c && real == c && p->x + first >= 0 && p->x + last <= s->w) {
-        gather_copy(g, line + (size_t)((p->x + first) * c), (last - first) * c, a);
-        return a + (last - first) * c;
+        gather_copy(g, line + (size_t)((p->x + first) * c), end - i, row, i, as);
+        return end;
     }
-    for (int tap = first; tap < last; tap++, a += c) {
+    for (int tap = first; tap < last; tap++, i += c) {
         int x = p->x + tap;
         if (x < 0 || x >= s->w) {
-            gather_clear(a, c);
+            gather_clear(row, i, c, as);
             continue;
         }
-        gather_copy(g, line + (size_t)(x * s->pixel), real, a);
-        gather_clear(a + real, c - real);
+        gather_copy(g, line + (size_t)(x * s->pixel), real, row, i, as);
+        gather_clear(row, i + real, c - real, as);
     }
-    return a;
+    return end;
 }
 
-/* Rows of A, `stride` floats apart: all taps of one block.  Where the window lies inside the map and a pixel is the block,
- * a line of it is one straight copy. */
-static void gather_rows(const gather *g, const spot *p, int count, int block, float *to, int stride)
+/* A row of A: all taps of one block.  Where the window lies inside the map and a pixel is the block, a line of it is one
+ * straight copy. */
+INLINE void gather_window(const gather *g, const spot *p, int block, float *row, const form as)
 {
     const pixels *s = &g->from;
     const int straight = s->pixel == g->c && !s->one, line = g->taps_x * g->c;
     const size_t down = (size_t)(s->w * s->pixel);
-    for (int r = 0; r < count; r++, p++, to += stride) {
-        float *a = to;
-        if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h &&
-            p->x + g->taps_x <= s->w) {
-            size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
-            for (int ty = 0; ty < g->taps_y; ty++, at += down, a += line)
-                gather_copy(g, at, line, a);
-            continue;
-        }
-        for (int ty = 0; ty < g->taps_y; ty++)
-            a = gather_line(g, p, p->y + ty, 0, g->taps_x, block, a);
+    int i = 0;
+    if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h && p->x + g->taps_x <= s->w) {
+        size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
+        for (int ty = 0; ty < g->taps_y; ty++, at += down, i += line)
+            gather_copy(g, at, line, row, i, as);
+        return;
     }
+    for (int ty = 0; ty < g->taps_y; ty++)
+        i = gather_line(g, p, p->y + ty, 0, g->taps_x, block, row, i, as);
+}
+
+/* Rows of A, `stride` floats apart, pairs along the row. */
+static void gather_rows(const gather *g, const spot *p, int count, int block, float *to, int stride)
+{
+    for (int r = 0; r < count; r++, p++, to += stride)
+        gather_window(g, p, block, to, PAIRS ? HALVES : FLOATS);
 }
 
 /* ---- results ---- */
@@ -271,7 +311,7 @@ static void gather_store(const gather *g, const spot *p, int count, const float 
 /* A pixel under one tap is a row of A as it lies. */
 static int gather_in_place(const gather *g)
 {
-    return sizeof(elem) == sizeof(float) && g->taps_y * g->taps_x == 1 && g->step == 1 &&
+    return (PAIRS || sizeof(elem) == sizeof(float)) && g->taps_y * g->taps_x == 1 && g->step == 1 &&
            !g->start_y && !g->start_x && g->grid_h == g->from.h && g->grid_w == g->from.w &&
            g->from.pixel >= 16 && !g->from.one;
 }
@@ -283,7 +323,7 @@ static void gather_item(const void *arg, int item, int worker)
         run = item % g->runs;
     int first = group * per_group + run * g->run,
         count = am_simd_min(per_group - run * g->run, g->run);
-    int depth = gather_depth(g), width = g->blocks * g->columns, in_place = gather_in_place(g);
+    int depth = gather_row(g), width = g->blocks * g->columns, in_place = gather_in_place(g);
     float *c = g->room + (size_t)worker * g->worker_room, *a = c + (size_t)(g->run * width);
     spot spots[SPOTS];
     gather_spots(g, first, count, spots);
@@ -291,6 +331,7 @@ static void gather_item(const void *arg, int item, int worker)
         matrices product = {.m = count,
                             .n = g->columns,
                             .k = depth,
+                            .pairs = PAIRS,
                             .a = a,
                             .stride_i = (size_t)depth,
                             .stride_k = 1,
@@ -298,8 +339,10 @@ static void gather_item(const void *arg, int item, int worker)
                             .c = c + b * g->columns,
                             .stride_c = (size_t)width};
         if (in_place) {
-            product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
-            product.stride_i = (size_t)g->from.pixel;
+            const elem *from =
+                (const elem *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
+            product.a = (const float *)(const void *)from;
+            product.stride_i = (size_t)g->from.pixel / (1 + PAIRS);
         } else {
             gather_rows(g, spots, count, b, a, depth);
         }
@@ -320,11 +363,11 @@ static void gather_go(am_team *team, const gather *g)
 /* Floats of B forward, and of B of all phases together. */
 static size_t gather_weights_forward(const conv_plan *p)
 {
-    return (size_t)p->blocks * (size_t)p->taps * (size_t)p->c * (size_t)am_simd_up(p->f, W);
+    return (size_t)(p->blocks * p->taps) * (size_t)p->c * (size_t)am_simd_up(p->f, W) / (1 + PAIRS);
 }
 static size_t gather_weights_back(const conv_plan *p)
 {
-    return (size_t)p->blocks * (size_t)p->taps * (size_t)p->f * (size_t)am_simd_up(p->c, W);
+    return (size_t)(p->blocks * p->taps) * (size_t)p->f * (size_t)am_simd_up(p->c, W) / (1 + PAIRS);
 }
 
 typedef struct gather_prepare {
@@ -334,7 +377,7 @@ typedef struct gather_prepare {
     int back, py, px, taps_y, taps_x;
 } gather_prepare;
 
-/* The rows of B of one source channel, counted through the blocks. */
+/* The rows of B of one source channel, counted through the blocks; with pairs, its half of them. */
 static void gather_prepare_item(const void *arg, int source, int worker)
 {
     const gather_prepare *s = arg;
@@ -349,14 +392,18 @@ static void gather_prepare_item(const void *arg, int source, int worker)
         const float *w =
             i >= f ? NULL
                    : conv_taps(k, p, s->w, s->back ? source : result, s->back ? result : source);
-        float *to = s->to + (size_t)block * (size_t)depth * (size_t)columns +
-                    (size_t)first * (size_t)depth + (size_t)(source % c) * (size_t)width +
-                    (size_t)(i - first);
+        float *panel = s->to + ((size_t)block * (size_t)depth * (size_t)columns +
+                                (size_t)first * (size_t)depth) / (1 + PAIRS);
+        int row = source % c;
         for (int ty = 0; ty < s->taps_y; ty++)
-            for (int tx = 0; tx < s->taps_x; tx++, to += c * width) {
+            for (int tx = 0; tx < s->taps_x; tx++, row += c) {
                 int y = s->back ? phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty) : ty;
                 int x = s->back ? phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx) : tx;
-                *to = w ? w[y * k->size + x] : 0;
+                float v = w ? w[y * k->size + x] : 0;
+                if (PAIRS)
+                    gather_put(panel, (row / 2 * width + i - first) * 2 + row % 2, v, HALVES);
+                else
+                    panel[row * width + i - first] = v;
             }
     }
 }
@@ -374,6 +421,6 @@ static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, f
             s.taps_x = phase_taps(k, s.px);
             int rows = p->blocks * s.taps_y * s.taps_x * p->f;
             if (rows) am_team_run(team, p->blocks * p->f, gather_prepare_item, &s);
-            s.to += (size_t)rows * (size_t)am_simd_up(p->c, W);
+            s.to += (size_t)rows * (size_t)am_simd_up(p->c, W) / (1 + PAIRS);
         }
 }

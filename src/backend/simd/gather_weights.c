@@ -2,6 +2,9 @@
  *
  *     dB[tap][c][f] = sum over result pixels of A[pixel][tap][c] * dy[pixel][f]
  *
+ * Where PAIRS is, A and dy are pairs of pixels: an even pixel is their lower half, the next one their
+ * upper, and a last one without a neighbour has zeros there.
+ *
  * The pixels are cut into parts, always the same ones, and the taps into bundles; a piece of work
  * is one bundle over one part, with a dB of its own; the parts are added in order, so the sum does
  * not depend on the threads. */
@@ -34,7 +37,8 @@ static gather_grad gather_grad_make(const am_conv *k, int n)
     s.parts = am_simd_min((int)am_simd_max((int)((4 << 20) / s.part_room), 2), 16);
     s.parts = am_simd_min(s.parts, (pixels + s.run - 1) / s.run);
     s.worker_room =
-        (size_t)s.run * (size_t)(apart(s.bundle * g->c) + apart(g->blocks * g->columns)) + 32;
+        (size_t)((s.run + PAIRS) / (1 + PAIRS)) *
+            (size_t)(apart(s.bundle * g->c) + apart(g->blocks * g->columns)) + 32;
     return s;
 }
 
@@ -43,54 +47,72 @@ static size_t gather_grad_room(const gather_grad *s, int threads)
     return s->part_room * (size_t)s->parts + s->worker_room * (size_t)threads;
 }
 
-/* dy of some pixels as a matrix of rows of blocks * columns; where it lies so already, there. */
-static const float *gather_grad_rows(const gather_grad *s, const spot *p, int count, float *to,
-                                     size_t *stride)
+/* One pixel of dy as a row of blocks * columns numbers. */
+INLINE void gather_grad_row(const gather_grad *s, const spot *p, int whole, float *row,
+                            const form as)
 {
     const gather *g = &s->g;
     const pixels *d = &g->to;
     const int width = g->blocks * g->columns;
+    const elem *dy = (const elem *)s->dy + p->to;
+    if (whole)
+        for (int i = 0; i < width; i += W) put_as(row + i, load_elems(dy + i), as);
+    for (int i = 0; i < width && !whole; i++)
+        gather_put(row, i,
+                   i >= d->channels ? 0 : d->one ? ((const float *)s->dy)[p->to + (size_t)i] : get(dy[i]),
+                   as);
+}
+
+/* dy of some pixels as a matrix of rows of blocks * columns; where it lies so already, there. */
+static const float *gather_grad_rows(const gather_grad *s, const spot *p, int count, float *to,
+                                     size_t *stride)
+{
+    const pixels *d = &s->g.to;
+    const int width = s->g.blocks * s->g.columns;
     const int whole = !d->one && d->pixel == width && width % W == 0;
     if (sizeof(elem) == sizeof(float) && whole && width >= 16 && apart(width) == width) {
         *stride = (size_t)width;
         return (const float *)s->dy + p->to;
     }
     *stride = (size_t)apart(width);
-    const float *start = to;
-    for (int r = 0; r < count; r++, p++, to += *stride) {
-        if (whole)
-            for (int i = 0; i < width; i += W)
-                store(to + i, load_elems((const elem *)s->dy + p->to + i));
-        for (int i = 0; i < width && !whole; i++) {
-            size_t at = p->to + (size_t)i;
-            if (i >= d->channels)
-                to[i] = 0;
-            else
-                to[i] = d->one ? ((const float *)s->dy)[at] : get(((const elem *)s->dy)[at]);
-        }
+    for (int r = 0; r < count; r++) {
+        float *row = to + (size_t)(r / (1 + PAIRS)) * *stride;
+        if (!PAIRS) gather_grad_row(s, p + r, whole, row, FLOATS);
+        else if (r % 2 == 0) gather_grad_row(s, p + r, whole, row, LOWER);
+        else gather_grad_row(s, p + r, whole, row, UPPER);
     }
-    return start;
+    return to;
+}
+
+/* One row of A: `taps` taps from `first` on. */
+INLINE void gather_grad_taps(const gather_grad *s, const spot *p, int block, int first, int taps,
+                             float *row, const form as)
+{
+    const gather *g = &s->g;
+    int left = taps, ty = first / g->taps_x, tx = first % g->taps_x, i = 0;
+    if (taps == g->taps_y * g->taps_x) {
+        gather_window(g, p, block, row, as);
+        return;
+    }
+    while (left > 0) {
+        int here = am_simd_min(g->taps_x - tx, left);
+        i = gather_line(g, p, p->y + ty, tx, tx + here, block, row, i, as);
+        left -= here;
+        tx = 0;
+        ty++;
+    }
 }
 
 /* A of `taps` taps from `first` on. */
 static void gather_grad_bundle(const gather_grad *s, const spot *p, int count, int block, int first,
                                int taps, float *a)
 {
-    const gather *g = &s->g;
-    if (taps == g->taps_y * g->taps_x) {
-        gather_rows(g, p, count, block, a, apart(taps * g->c));
-        return;
-    }
-    const int spare = apart(taps * g->c) - taps * g->c;
-    for (int r = 0; r < count; r++, p++, a += spare) {
-        int left = taps, ty = first / g->taps_x, tx = first % g->taps_x;
-        while (left > 0) {
-            int here = am_simd_min(g->taps_x - tx, left);
-            a = gather_line(g, p, p->y + ty, tx, tx + here, block, a);
-            left -= here;
-            tx = 0;
-            ty++;
-        }
+    const size_t stride = (size_t)apart(taps * s->g.c);
+    for (int r = 0; r < count; r++) {
+        float *row = a + (size_t)(r / (1 + PAIRS)) * stride;
+        if (!PAIRS) gather_grad_taps(s, p + r, block, first, taps, row, FLOATS);
+        else if (r % 2 == 0) gather_grad_taps(s, p + r, block, first, taps, row, LOWER);
+        else gather_grad_taps(s, p + r, block, first, taps, row, UPPER);
     }
 }
 
@@ -104,7 +126,7 @@ static void gather_grad_item(const void *arg, int item, int worker)
     int all_pixels = g->n * g->grid_h * g->grid_w, runs = (all_pixels + s->run - 1) / s->run;
     int from = (int)((long)runs * part / s->parts), to = (int)((long)runs * (part + 1) / s->parts);
     float *a = s->room + (size_t)worker * s->worker_room,
-          *d = a + (size_t)(s->run * apart(s->bundle * g->c));
+          *d = a + (size_t)((s->run + PAIRS) / (1 + PAIRS)) * (size_t)apart(s->bundle * g->c);
     spot spots[GRAD_SPOTS];
     for (int r = from; r < to; r++) {
         int first = r * s->run, count = am_simd_min(all_pixels - first, s->run);
@@ -114,7 +136,8 @@ static void gather_grad_item(const void *arg, int item, int worker)
         for (int b = 0; b < g->blocks; b++) {
             matrices product = {.m = depth,
                                 .n = g->columns,
-                                .k = count,
+                                .k = (count + PAIRS) / (1 + PAIRS),
+                                .pairs = PAIRS,
                                 .a = a,
                                 .stride_i = 1,
                                 .stride_k = (size_t)apart(depth),
@@ -124,7 +147,7 @@ static void gather_grad_item(const void *arg, int item, int worker)
                                      (size_t)((b * taps + first_tap) * g->c) * (size_t)g->columns,
                                 .stride_c = (size_t)g->columns,
                                 .add = r > from};
-            if (gather_in_place(g) && apart(g->from.pixel) == g->from.pixel) {
+            if (!PAIRS && gather_in_place(g) && apart(g->from.pixel) == g->from.pixel) {
                 product.a = (const float *)g->x + (size_t)first * (size_t)g->from.pixel + b * g->c;
                 product.stride_k = (size_t)g->from.pixel;
             } else {

@@ -9,6 +9,8 @@
  * panel holds PANEL columns of each row, rows one after the other; the last panel may be narrower,
  * and the panel that starts at column n starts at n * depth floats.  n is a multiple of W.
  *
+ * With `pairs` the numbers of A and B are pairs (vec.h): the same walk, each step two steps of k.
+ *
  * k is cut into blocks so that a panel's block stays in the first cache; a number of C is the same
  * chain of operations whatever tile it falls in, so results do not depend on m or on the cut of
  * the work among threads. */
@@ -25,10 +27,17 @@ typedef struct matrices {
     float *c;
     size_t stride_c;
     int add;
+    int pairs; /* k, a, b and their strides count pairs */
 } matrices;
 
-INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int depth,
-                      const float *a, const float *b, size_t stride_b, float *c, int add)
+/* W times the float, or pair, at p; pairs are moved as bits, since some are no floats. */
+INLINE vec repeated(const float *p)
+{
+    return (vec)((vec_bits){0} + *(const bits_alias *)p);
+}
+
+INLINE void gemm_tile(const int rows, const int columns, const int pairs, const matrices *x,
+                      int depth, const float *a, const float *b, size_t stride_b, float *c, int add)
 {
     vec sum[ROWS][COLUMNS];
     const size_t stride_i = x->stride_i, stride_k = x->stride_k, stride_c = x->stride_c;
@@ -39,8 +48,9 @@ INLINE void gemm_tile(const int rows, const int columns, const matrices *x, int 
         UNROLL for (int j = 0; j < columns; j++) row[j] = load(b + j * W);
         UNROLL for (int i = 0; i < rows; i++)
         {
-            vec one = all(a[(size_t)i * stride_i]);
-            UNROLL for (int j = 0; j < columns; j++) sum[i][j] += one * row[j];
+            vec one = repeated(a + (size_t)i * stride_i);
+            UNROLL for (int j = 0; j < columns; j++) sum[i][j] =
+                pairs ? multiply_pairs(sum[i][j], one, row[j]) : sum[i][j] + one * row[j];
         }
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++)
@@ -55,25 +65,25 @@ INLINE int apart(int n)
 }
 
 /* All rows of C for one panel and one block of k. */
-INLINE void gemm_strip(const int columns, const matrices *x, int depth, const float *a,
-                       const float *b, size_t stride_b, float *c, int add)
+INLINE void gemm_strip(const int columns, const int pairs, const matrices *x, int depth,
+                       const float *a, const float *b, size_t stride_b, float *c, int add)
 {
     int i = 0;
     for (; i + ROWS <= x->m; i += ROWS) {
-        gemm_tile(ROWS, columns, x, depth, a, b, stride_b, c, add);
+        gemm_tile(ROWS, columns, pairs, x, depth, a, b, stride_b, c, add);
         a += ROWS * x->stride_i;
         c += ROWS * x->stride_c;
     }
     switch (x->m - i) {
-    case 5: gemm_tile(5, columns, x, depth, a, b, stride_b, c, add); break;
-    case 4: gemm_tile(4, columns, x, depth, a, b, stride_b, c, add); break;
-    case 3: gemm_tile(3, columns, x, depth, a, b, stride_b, c, add); break;
-    case 2: gemm_tile(2, columns, x, depth, a, b, stride_b, c, add); break;
-    case 1: gemm_tile(1, columns, x, depth, a, b, stride_b, c, add); break;
+    case 5: gemm_tile(5, columns, pairs, x, depth, a, b, stride_b, c, add); break;
+    case 4: gemm_tile(4, columns, pairs, x, depth, a, b, stride_b, c, add); break;
+    case 3: gemm_tile(3, columns, pairs, x, depth, a, b, stride_b, c, add); break;
+    case 2: gemm_tile(2, columns, pairs, x, depth, a, b, stride_b, c, add); break;
+    case 1: gemm_tile(1, columns, pairs, x, depth, a, b, stride_b, c, add); break;
     }
 }
 
-static void gemm(const matrices *x)
+INLINE void gemm_panels(const matrices *x, const int pairs)
 {
     for (int j = 0; j < x->n; j += PANEL) {
         int width = x->n - j < PANEL ? x->n - j : PANEL;
@@ -85,13 +95,19 @@ static void gemm(const matrices *x)
             float *c = x->c + j;
             int add = x->add || k > 0;
             switch (width / W) {
-            case 1: gemm_strip(1, x, depth, a, b, stride_b, c, add); break;
-            case 2: gemm_strip(2, x, depth, a, b, stride_b, c, add); break;
+            case 1: gemm_strip(1, pairs, x, depth, a, b, stride_b, c, add); break;
+            case 2: gemm_strip(2, pairs, x, depth, a, b, stride_b, c, add); break;
 #ifdef PANEL_OF_FOUR
-            case 3: gemm_strip(3, x, depth, a, b, stride_b, c, add); break;
-            case 4: gemm_strip(4, x, depth, a, b, stride_b, c, add); break;
+            case 3: gemm_strip(3, pairs, x, depth, a, b, stride_b, c, add); break;
+            case 4: gemm_strip(4, pairs, x, depth, a, b, stride_b, c, add); break;
 #endif
             }
         }
     }
+}
+
+static void gemm(const matrices *x)
+{
+    if (PAIRS && x->pairs) gemm_panels(x, 1);
+    else gemm_panels(x, 0);
 }

@@ -10,24 +10,26 @@
 typedef struct isa {
     const char *name;
     int here; /* the processor has it */
+    int pairs; /* it multiplies bf16 (vec.h) */
     void (*fp32)(am_ops *), (*bf16)(am_ops *);
 } isa;
 
-enum { ISAS = 4 };
+enum { ISAS = 5 };
 
-/* Best last. */
+/* Best last.  The first is there for the tests: it computes on any processor what avx512bf16 computes. */
 static int list_isas(isa list[ISAS])
 {
     int n = 0;
-    list[n++] = (isa){"generic", 1, am_simd_generic, am_simd_generic_bf16};
+    list[n++] = (isa){"emulated", 1, 1, am_simd_generic, am_simd_emulated_bf16};
+    list[n++] = (isa){"generic", 1, 0, am_simd_generic, am_simd_generic_bf16};
 #ifdef SETS_X86
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    list[n++] = (isa){"avx2", avx2, am_simd_avx2, am_simd_avx2_bf16};
-    list[n++] = (isa){"avx512", avx512, am_simd_avx512, am_simd_avx512_bf16};
+    list[n++] = (isa){"avx2", avx2, 0, am_simd_avx2, am_simd_avx2_bf16};
+    list[n++] = (isa){"avx512", avx512, 0, am_simd_avx512, am_simd_avx512_bf16};
 #ifdef SETS_AVX512BF16
-    list[n++] = (isa){"avx512bf16", avx512 && __builtin_cpu_supports("avx512bf16"),
+    list[n++] = (isa){"avx512bf16", avx512 && __builtin_cpu_supports("avx512bf16"), 1,
                       am_simd_avx512bf16, am_simd_avx512bf16_bf16};
 #endif
 #endif
@@ -48,7 +50,7 @@ static am_status choose(const char *wanted, isa *to, am_err *err)
         return AM_OK;
     }
     return am_fail(err, AM_EINPUT, AM_NOPLACE,
-                   "isa '%s' is not one of generic, avx2, avx512, avx512bf16", wanted);
+                   "isa '%s' is not one of emulated, generic, avx2, avx512, avx512bf16", wanted);
 }
 
 static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
@@ -61,9 +63,9 @@ static am_status start(am_backend *be, const am_backend_options *o, am_err *err)
                        "the simd backend computes in precision fp32, bf16 or fast");
     const char *computes = precision == AM_FP32   ? "fp32"
                            : precision == AM_BF16 ? "bf16"
+                           : chosen.pairs         ? "fast"
                                                   : "fast, computed as bf16";
-    if (precision == AM_FAST)
-        precision = AM_BF16; /* no instruction set here has products of its own for it */
+    if (precision == AM_FAST && !chosen.pairs) precision = AM_BF16;
     am_simd_state *st = calloc(1, sizeof *st);
     if (!st) return am_fail(err, AM_ENOMEM, AM_NOPLACE, "no memory for the simd backend");
     am_cpu_start(be, &st->cpu, o);

@@ -22,6 +22,7 @@ typedef struct am_simd_state {
 
 /* One per object that the makefile builds from kernels.c; each overwrites the slots it has. */
 void am_simd_generic(am_ops *), am_simd_generic_bf16(am_ops *);
+void am_simd_emulated_bf16(am_ops *);
 void am_simd_avx2(am_ops *), am_simd_avx2_bf16(am_ops *);
 void am_simd_avx512(am_ops *), am_simd_avx512_bf16(am_ops *);
 void am_simd_avx512bf16(am_ops *), am_simd_avx512bf16_bf16(am_ops *);

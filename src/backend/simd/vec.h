@@ -5,7 +5,12 @@
  * follow from the flags the file is compiled with; everything else in this folder is written once.
  *
  * elem is how an activation's number is stored: float, or with ELEMS_BF16 the upper half of one,
- * rounded to nearest even.  Arithmetic is float in both cases. */
+ * rounded to nearest even (bf16).
+ *
+ * Pairs.  A processor with bf16 products multiplies two of them at a time and adds both to a float:
+ * sum += a0 b0 + a1 b1.  Such a pair takes the room of one float, the first number in the lower half,
+ * so a matrix of pairs is laid out and walked like one of floats with half the depth.  PAIRS says that
+ * this object has such products; EMULATE_PAIRS computes them with floats, for the tests. */
 #ifndef AM_VEC_H
 #define AM_VEC_H
 #include <stdint.h>
@@ -42,13 +47,63 @@ INLINE vec all(float x) { return x - (vec){0}; }
 INLINE vec load(const float *p) { return *(const vec_loose *)p; }
 INLINE void store(float *p, vec v) { *(vec_loose *)p = v; }
 
+typedef uint16_t half_loose __attribute__((vector_size(2 * W), aligned(2), may_alias));
+typedef uint32_t vec_bits __attribute__((vector_size(4 * W)));
+typedef uint32_t vec_bits_loose __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef uint32_t bits_alias __attribute__((may_alias));
+
+/* Bits whose upper halves are v in bf16. */
+INLINE vec_bits rounded(vec v)
+{
+    vec_bits b = (vec_bits)v;
+    return b + 0x7fff + (b >> 16 & 1);
+}
+INLINE void store_bf16(uint16_t *p, vec v)
+{
+#if defined(__AVX512BF16__)
+    *(half_loose *)p = (half_loose)_mm512_cvtneps_pbh((__m512)v);
+#else
+    *(half_loose *)p = __builtin_convertvector(rounded(v) >> 16, half_loose);
+#endif
+}
+
+/* How a vector is put into a matrix: as floats; as bf16, each the neighbour of the next; or as one
+ * half of W pairs, first the lower halves, which clears the upper ones, then those. */
+typedef enum form { FLOATS, HALVES, LOWER, UPPER } form;
+
+INLINE void put_as(float *p, vec v, const form as)
+{
+    vec_bits_loose *bits = (vec_bits_loose *)p;
+    switch (as) {
+    case FLOATS: store(p, v); break;
+    case HALVES: store_bf16((uint16_t *)p, v); break;
+    case LOWER: *bits = rounded(v) >> 16; break;
+    case UPPER: *bits |= rounded(v) & 0xffff0000; break;
+    }
+}
+
+#if defined(ELEMS_BF16) && (defined(__AVX512BF16__) || defined(EMULATE_PAIRS))
+enum { PAIRS = 1 };
+#else
+enum { PAIRS = 0 };
+#endif
+
+/* sum + a0 b0 + a1 b1 in each lane of pairs */
+INLINE vec multiply_pairs(vec sum, vec a, vec b)
+{
+#if defined(__AVX512BF16__)
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+    sum += (vec)((vec_bits)a << 16) * (vec)((vec_bits)b << 16);
+    return sum + (vec)((vec_bits)a & 0xffff0000) * (vec)((vec_bits)b & 0xffff0000);
+#endif
+}
+
 /* max(v, 0), and a number that is none stays none */
 INLINE vec positive(vec v) { return (vec)((vec_int)v & ~(vec_int)(v <= all(0))); }
 
 #ifdef ELEMS_BF16
 typedef uint16_t elem;
-typedef uint16_t half_loose __attribute__((vector_size(2 * W), aligned(2), may_alias));
-typedef uint32_t vec_bits __attribute__((vector_size(4 * W)));
 
 INLINE float get(elem e)
 {
@@ -68,16 +123,7 @@ INLINE vec load_elems(const elem *p)
     vec_bits b = __builtin_convertvector(*(const half_loose *)p, vec_bits) << 16;
     return (vec)b;
 }
-INLINE void store_elems(elem *p, vec v)
-{
-#if defined(__AVX512BF16__)
-    *(half_loose *)p = (half_loose)_mm512_cvtneps_pbh((__m512)v);
-#else
-    vec_bits b = (vec_bits)v;
-    b = (b + 0x7fff + (b >> 16 & 1)) >> 16;
-    *(half_loose *)p = __builtin_convertvector(b, half_loose);
-#endif
-}
+INLINE void store_elems(elem *p, vec v) { store_bf16(p, v); }
 #else
 typedef float elem;
 INLINE float get(elem e) { return e; }

@@ -12,6 +12,8 @@
  * the second cache.  Where U itself is too large for that (512 x 512 x 36 numbers), each point's
  * product runs over as many tiles as the third cache takes, so that U is read once.
  *
+ * With `pairs` V and U are bf16, neighbouring channels being a pair (vec.h); M is float always.
+ *
  * Maps that do not divide by 4 have tiles that stick out; what lies outside is zero on the way in
  * and is not stored on the way out. */
 #include "simd.h"
@@ -29,7 +31,8 @@ typedef struct winograd {
     elem *y;
     finish finish;
     int run, runs; /* tiles of a piece of work; pieces in a group */
-    int v_tile; /* floats of V from tile to tile */
+    int pairs;
+    int v_tile; /* floats of V, or pairs, from tile to tile */
     size_t v_point, m_point; /* floats from point to point */
     float *room; /* V and M of each worker, or of everybody */
     size_t worker_room;
@@ -45,9 +48,9 @@ static int winograd_is_wide(const winograd *k)
 
 /* Tiles of a piece of work: whole rows of the gemm's tile, V and M within half the second cache,
  * but not so few that U is fetched more often than it is used. */
-static int winograd_run(int x_pixel, int y_pixel)
+static int winograd_run(int v_tile, int m_tile)
 {
-    int fit = 65536 / (POINTS * (x_pixel + y_pixel));
+    int fit = 65536 / (POINTS * (v_tile + m_tile));
     return am_simd_up(am_simd_min(am_simd_max(fit, 24), 96), ROWS);
 }
 
@@ -67,6 +70,7 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
                   .y_pixel = am_simd_stride(out),
                   .x_sample = sample_elems(in),
                   .y_sample = sample_elems(out),
+                  .pairs = p->pairs,
                   .n = n,
                   .groups = groups};
     if (back) {
@@ -78,18 +82,18 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
     g.down = (g.oh + TILE - 1) / TILE;
     g.across = (g.ow + TILE - 1) / TILE;
     g.tiles = g.down * g.across;
+    g.v_tile = g.x_pixel / (1 + g.pairs);
     int per_group = n / groups * g.tiles;
     g.run = winograd_is_wide(&g)
                 ? ROWS
-                : am_simd_min(winograd_run(g.x_pixel, g.y_pixel), am_simd_up(per_group, ROWS));
+                : am_simd_min(winograd_run(g.v_tile, g.y_pixel), am_simd_up(per_group, ROWS));
     g.runs = (per_group + g.run - 1) / g.run;
     int tiles = g.run;
     if (winograd_is_wide(&g)) {
-        int most = am_simd_max(WIDE_ROOM / (POINTS * (g.x_pixel + g.y_pixel)) / g.run, 1) * g.run;
+        int most = am_simd_max(WIDE_ROOM / (POINTS * (g.v_tile + g.y_pixel)) / g.run, 1) * g.run;
         tiles = am_simd_min(most, am_simd_up(n * g.tiles, g.run));
     }
     g.count = tiles;
-    g.v_tile = g.x_pixel;
     g.v_point =
         (size_t)tiles * (size_t)g.v_tile + 16; /* 16: points must not meet in one cache set */
     g.m_point = (size_t)tiles * (size_t)g.y_pixel + 16;
@@ -101,7 +105,7 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 
 /* V of one tile of one sample; v points at the tile's channels of the first point.  What lies outside the map is zero.
  * Both passes stay loops: 36 values do not fit into the registers, nor do 36 addresses. */
-static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v)
+INLINE void lift_tile(const winograd *g, const elem *x, int ty, int tx, float *v, const form as)
 {
     const elem *row[SPAN];
     const size_t v_point = g->v_point;
@@ -113,7 +117,7 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
     }
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
-        float *point = v + c;
+        float *point = v + (as == HALVES ? c / 2 : c);
         ROLLED for (int j = 0; j < SPAN; j++)
         {
             vec d[SPAN];
@@ -130,9 +134,17 @@ static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, floa
             vec d[SPAN];
             UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
             to_points(d);
-            UNROLL for (int j = 0; j < SPAN; j++) store(point + (size_t)j * v_point, d[j]);
+            UNROLL for (int j = 0; j < SPAN; j++) put_as(point + (size_t)j * v_point, d[j], as);
         }
     }
+}
+
+static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v, form as)
+{
+    if (!PAIRS || as == FLOATS) lift_tile(g, x, ty, tx, v, FLOATS);
+    else if (as == HALVES) lift_tile(g, x, ty, tx, v, HALVES);
+    else if (as == LOWER) lift_tile(g, x, ty, tx, v, LOWER);
+    else lift_tile(g, x, ty, tx, v, UPPER);
 }
 
 /* ---- the way out ---- */
@@ -212,21 +224,23 @@ static void winograd_lift_range(const winograd *g, tile_range r, float *v)
     for (int t = 0; t < r.count; t++) {
         int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
         winograd_lift(g, g->x + (size_t)sample * g->x_sample, tile / g->across, tile % g->across,
-                      v + (size_t)t * (size_t)g->v_tile);
+                      v + (size_t)t * (size_t)g->v_tile, g->pairs ? HALVES : FLOATS);
     }
 }
 
 static void winograd_multiply(const winograd *g, int point, int tiles, const float *v, float *m)
 {
+    const int depth = g->c / (1 + g->pairs);
     for (int b = 0; b < g->blocks; b++) {
         matrices product = {.m = tiles,
                             .n = g->f,
-                            .k = g->c,
-                            .a = v + (size_t)point * g->v_point + b * g->c,
+                            .k = depth,
+                            .pairs = g->pairs,
+                            .a = v + (size_t)point * g->v_point + b * depth,
                             .stride_i = (size_t)g->v_tile,
                             .stride_k = 1,
                             .b = g->points +
-                                 (size_t)(point * g->blocks + b) * (size_t)g->c * (size_t)g->f,
+                                 (size_t)(point * g->blocks + b) * (size_t)depth * (size_t)g->f,
                             .c = m + (size_t)point * g->m_point + b * g->f,
                             .stride_c = (size_t)g->y_pixel};
         gemm(&product);

@@ -6,9 +6,14 @@
  * step's memory, 8 times the weights for each net, and its making is little beside the products
  * with a training batch: each trip makes it anew in its scratch (conv_plan.late).
  *
+ * With pairs of channels (conv_plan.pairs) two rows of U are one row of pairs.
+ *
  * The gradient is the transposed formula, summed over all tiles:
  *
  *     dU[point] = sum over tiles of V[point][tile]' D[point][tile],    D = A dy A',    dw = G' dU G
+ *
+ * Where PAIRS is, V and D are pairs of tiles: an even tile is their lower half, the next one their
+ * upper, and a last one without a neighbour has zeros there.
  *
  * The sum must not depend on the threads.  Narrow layers: the tiles are cut into PARTS, always the
  * same ones, each is summed by one thread into its own dU, and the dU are added in order.  Wide
@@ -31,9 +36,10 @@ enum {
     BAND = 128 / PANEL
 }; /* rows of U that are written together; divides every number of channels here */
 
+/* Floats of U in one direction. */
 static size_t winograd_points(const conv_plan *p)
 {
-    return (size_t)POINTS * (size_t)p->blocks * (size_t)p->c * (size_t)p->f;
+    return (size_t)POINTS * (size_t)p->blocks * (size_t)p->c * (size_t)p->f / (size_t)(1 + p->pairs);
 }
 
 /* The place of (row, column) in a matrix of `depth` rows and n columns packed for gemm. */
@@ -44,7 +50,8 @@ INLINE size_t packed_at(int depth, int n, int row, int column)
 }
 
 /* U of W columns of one row, from nine vectors of taps. */
-INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u_point)
+INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u_point,
+                           const form as)
 {
     vec t[SPAN][3];
     UNROLL for (int x = 0; x < 3; x++)
@@ -58,7 +65,19 @@ INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u
     {
         vec row[SPAN];
         taps_to_points(t[i], row);
-        UNROLL for (int j = 0; j < SPAN; j++) store(u + (size_t)(i * SPAN + j) * u_point, row[j]);
+        UNROLL for (int j = 0; j < SPAN; j++) put_as(u + (size_t)(i * SPAN + j) * u_point, row[j], as);
+    }
+}
+
+static void points_of_row(float (*tap)[W], int turned, float *u, size_t u_point, form as)
+{
+    if (!PAIRS || as == FLOATS) {
+        if (turned) points_of_taps(tap, 1, u, u_point, FLOATS);
+        else points_of_taps(tap, 0, u, u_point, FLOATS);
+    } else if (as == LOWER) {
+        points_of_taps(tap, turned, u, u_point, LOWER);
+    } else {
+        points_of_taps(tap, turned, u, u_point, UPPER);
     }
 }
 
@@ -69,8 +88,8 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
     const winograd_prepare *s = arg;
     const conv_plan *p = s->plan;
     const int rows = s->turned ? p->f : p->c, columns = s->turned ? p->c : p->f;
-    const int block = item * BAND / rows, top = item * BAND % rows;
-    const size_t matrix = (size_t)rows * (size_t)columns, u_point = matrix * (size_t)p->blocks;
+    const int block = item * BAND / rows, top = item * BAND % rows, join = 1 + p->pairs;
+    const size_t matrix = (size_t)(rows / join) * (size_t)columns, u_point = matrix * (size_t)p->blocks;
     float band[POINTS][BAND * PANEL];
     (void)worker;
     for (int first = 0; first < columns; first += PANEL) {
@@ -85,16 +104,13 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
                                                : conv_taps(s->conv, p, s->w, other, row);
                     for (int t = 0; t < 9; t++) tap[t][lane] = w ? w[t] : 0;
                 }
-                float *to = band[0] + r * width + column;
-                if (s->turned)
-                    points_of_taps(tap, 1, to, BAND * PANEL);
-                else
-                    points_of_taps(tap, 0, to, BAND * PANEL);
+                points_of_row(tap, s->turned, band[0] + r / join * width + column, BAND * PANEL,
+                              join == 1 ? FLOATS : r % 2 ? UPPER : LOWER);
             }
-        float *u =
-            s->to + (size_t)block * matrix + (size_t)first * (size_t)rows + (size_t)(top * width);
+        float *u = s->to + (size_t)block * matrix + (size_t)first * (size_t)(rows / join) +
+                   (size_t)(top / join * width);
         for (int point = 0; point < POINTS; point++, u += u_point)
-            memcpy(u, band[point], (size_t)(BAND * width) * sizeof *u);
+            memcpy(u, band[point], (size_t)(BAND / join * width) * sizeof *u);
     }
 }
 
@@ -116,7 +132,7 @@ typedef struct winograd_grad {
     const am_conv *conv;
     const elem *dy;
     float *v, *d, *du;
-    int d_tile; /* floats of D from tile to tile */
+    int d_tile; /* floats of D from tile to tile, or from pair to pair */
     size_t d_point, part_room, worker_room;
     int parts, run, first, count;
     float *dw, beta;
@@ -124,7 +140,7 @@ typedef struct winograd_grad {
 
 /* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
 INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, const int columns,
-                        float *d, size_t d_point)
+                        float *d, size_t d_point, const form as)
 {
     for (int c = 0; c < pixel; c += W) {
         vec t[SPAN][SPAN];
@@ -143,29 +159,45 @@ INLINE void spread_tile(const elem *dy, int line, int pixel, const int rows, con
             vec m[SPAN];
             UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
             from_points_adjoint(m);
-            UNROLL for (int j = 0; j < SPAN; j++) store(point + (size_t)j * d_point, m[j]);
+            UNROLL for (int j = 0; j < SPAN; j++) put_as(point + (size_t)j * d_point, m[j], as);
         }
     }
 }
 
-/* V and D of `count` tiles from `first`, stored from tile `at` on. */
+static void winograd_spread(const winograd_grad *s, const elem *dy, int rows, int columns, float *d,
+                            form as)
+{
+    const winograd *g = &s->g;
+    const int line = g->ow * g->y_pixel, whole = rows == TILE && columns == TILE;
+    if (PAIRS && as == LOWER && whole)
+        spread_tile(dy, line, g->y_pixel, TILE, TILE, d, s->d_point, LOWER);
+    else if (PAIRS && as == LOWER)
+        spread_tile(dy, line, g->y_pixel, rows, columns, d, s->d_point, LOWER);
+    else if (PAIRS && whole)
+        spread_tile(dy, line, g->y_pixel, TILE, TILE, d, s->d_point, UPPER);
+    else if (PAIRS)
+        spread_tile(dy, line, g->y_pixel, rows, columns, d, s->d_point, UPPER);
+    else if (whole)
+        spread_tile(dy, line, g->y_pixel, TILE, TILE, d, s->d_point, FLOATS);
+    else
+        spread_tile(dy, line, g->y_pixel, rows, columns, d, s->d_point, FLOATS);
+}
+
+/* V and D of `count` tiles from `first` on. */
 static void winograd_grad_lift(const winograd_grad *s, int first, int count, float *v, float *d)
 {
     const winograd *g = &s->g;
     for (int t = 0; t < count; t++) {
         int sample = (first + t) / g->tiles, tile = (first + t) % g->tiles;
-        int ty = tile / g->across, tx = tile % g->across;
+        int ty = tile / g->across, tx = tile % g->across, row = t / (1 + PAIRS);
+        form as = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
         winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx,
-                      v + (size_t)t * (size_t)g->v_tile);
+                      v + (size_t)row * (size_t)g->v_tile, as);
         const elem *dy = s->dy + (size_t)sample * g->y_sample +
                          (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
-        int rows = am_simd_min(g->oh - ty * TILE, TILE),
-            columns = am_simd_min(g->ow - tx * TILE, TILE);
-        float *to = d + (size_t)t * (size_t)s->d_tile;
-        if (rows == TILE && columns == TILE)
-            spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, TILE, TILE, to, s->d_point);
-        else
-            spread_tile(dy, g->ow * g->y_pixel, g->y_pixel, rows, columns, to, s->d_point);
+        winograd_spread(s, dy, am_simd_min(g->oh - ty * TILE, TILE),
+                        am_simd_min(g->ow - tx * TILE, TILE), d + (size_t)row * (size_t)s->d_tile,
+                        as);
     }
 }
 
@@ -176,7 +208,8 @@ static void winograd_grad_multiply(const winograd_grad *s, int point, int tiles,
     for (int b = 0; b < g->blocks; b++) {
         matrices product = {.m = g->c,
                             .n = g->f,
-                            .k = tiles,
+                            .k = (tiles + PAIRS) / (1 + PAIRS),
+                            .pairs = PAIRS,
                             .a = v + (size_t)point * g->v_point + b * g->c,
                             .stride_i = 1,
                             .stride_k = (size_t)g->v_tile,
@@ -208,10 +241,10 @@ static void winograd_grad_lift_item(const void *arg, int item, int worker)
 {
     const winograd_grad *s = arg;
     (void)worker;
-    int at = item * s->run;
+    int at = item * s->run, row = at / (1 + PAIRS);
     winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run),
-                       s->v + (size_t)at * (size_t)s->g.v_tile,
-                       s->d + (size_t)at * (size_t)s->d_tile);
+                       s->v + (size_t)row * (size_t)s->g.v_tile,
+                       s->d + (size_t)row * (size_t)s->d_tile);
 }
 static void winograd_grad_multiply_item(const void *arg, int item, int worker)
 {
@@ -280,8 +313,9 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     }
     s.g.v_tile = apart(g->x_pixel);
     s.d_tile = apart(g->y_pixel);
-    s.g.v_point = (size_t)s.count * (size_t)g->v_tile + 16;
-    s.d_point = (size_t)s.count * (size_t)s.d_tile + 16;
+    size_t rows = (size_t)(s.count + PAIRS) / (1 + PAIRS);
+    s.g.v_point = rows * (size_t)g->v_tile + 16;
+    s.d_point = rows * (size_t)s.d_tile + 16;
     s.worker_room = POINTS * (g->v_point + s.d_point);
     return s;
 }
