@@ -370,57 +370,80 @@ static size_t gather_weights_back(const conv_plan *p)
     return (size_t)(p->blocks * p->taps) * (size_t)p->f * (size_t)am_simd_up(p->c, W) / (1 + PAIRS);
 }
 
+/* Channels whose weights are moved together, so that lines of memory are used whole. */
+enum { TOGETHER_C = 16 };
+
+enum { MOST_TAPS = 31 * 31 }; /* layers/convolutional.c: size */
+
 typedef struct gather_prepare {
     const am_conv *conv;
     const float *w;
     float *to;
     int back, py, px, taps_y, taps_x;
+    int tap[MOST_TAPS]; /* where in a filter's window each tap of B comes from */
 } gather_prepare;
 
-/* The rows of B of one source channel, counted through the blocks; with pairs, its half of them. */
-static void gather_prepare_item(const void *arg, int source, int worker)
+static void gather_prepare_taps(gather_prepare *s)
+{
+    const am_conv *k = s->conv;
+    for (int ty = 0; ty < s->taps_y; ty++)
+        for (int tx = 0; tx < s->taps_x; tx++) {
+            int y = s->back ? phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty) : ty;
+            int x = s->back ? phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx) : tx;
+            s->tap[ty * s->taps_x + tx] = y * k->size + x;
+        }
+}
+
+/* The rows of B of some source channels, counted through the blocks: column by column, so that a filter's weights are
+ * read in one go; with pairs, a channel is one half of a row. */
+static void gather_prepare_item(const void *arg, int item, int worker)
 {
     const gather_prepare *s = arg;
     const am_conv *k = s->conv;
     const conv_plan *p = conv_plan_of(k);
     const int c = s->back ? p->f : p->c, f = s->back ? p->c : p->f, columns = am_simd_up(f, W);
-    const int depth = s->taps_y * s->taps_x * c, block = source / c;
+    const int taps = s->taps_y * s->taps_x, from = item * TOGETHER_C,
+              to = am_simd_min(from + TOGETHER_C, p->blocks * c);
+    const size_t row_c = (size_t)(c / (1 + PAIRS)), depth = (size_t)taps * row_c;
     (void)worker;
     for (int i = 0; i < columns; i++) {
-        const int result = block * f + i, first = i / PANEL * PANEL,
-                  width = am_simd_min(PANEL, columns - first);
-        const float *w =
-            i >= f ? NULL
-                   : conv_taps(k, p, s->w, s->back ? source : result, s->back ? result : source);
-        float *panel = s->to + ((size_t)block * (size_t)depth * (size_t)columns +
-                                (size_t)first * (size_t)depth) / (1 + PAIRS);
-        int row = source % c;
-        for (int ty = 0; ty < s->taps_y; ty++)
-            for (int tx = 0; tx < s->taps_x; tx++, row += c) {
-                int y = s->back ? phase_first(k, s->py) + k->stride * (s->taps_y - 1 - ty) : ty;
-                int x = s->back ? phase_first(k, s->px) + k->stride * (s->taps_x - 1 - tx) : tx;
-                float v = w ? w[y * k->size + x] : 0;
-                if (PAIRS)
-                    gather_put(panel, (row / 2 * width + i - first) * 2 + row % 2, v, HALVES);
-                else
-                    panel[row * width + i - first] = v;
+        const int first = i / PANEL * PANEL, width = am_simd_min(PANEL, columns - first);
+        for (int source = from; source < to; source++) {
+            const int block = source / c, result = block * f + i, row = source % c / (1 + PAIRS);
+            const float *w = i >= f    ? NULL
+                             : s->back ? conv_taps(k, p, s->w, source, result)
+                                       : conv_taps(k, p, s->w, result, source);
+            float *at = s->to + (size_t)block * depth * (size_t)columns + (size_t)first * depth +
+                        (size_t)(row * width + i - first);
+            for (int t = 0; t < taps; t++, at += row_c * (size_t)width) {
+                float v = w ? w[s->tap[t]] : 0;
+                if (PAIRS) gather_put(at, source % 2, v, HALVES);
+                else *at = v;
             }
+        }
     }
+}
+
+static int gather_prepare_items(int channels)
+{
+    return (channels + TOGETHER_C - 1) / TOGETHER_C;
 }
 
 static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, float *to)
 {
     const conv_plan *p = conv_plan_of(k);
     gather_prepare s = {.conv = k, .w = w, .to = to, .taps_y = k->size, .taps_x = k->size};
-    am_team_run(team, p->blocks * p->c, gather_prepare_item, &s);
+    gather_prepare_taps(&s);
+    am_team_run(team, gather_prepare_items(p->blocks * p->c), gather_prepare_item, &s);
     s.back = 1;
     s.to += gather_weights_forward(p);
     for (s.py = 0; s.py < k->stride; s.py++)
         for (s.px = 0; s.px < k->stride; s.px++) {
             s.taps_y = phase_taps(k, s.py);
             s.taps_x = phase_taps(k, s.px);
+            gather_prepare_taps(&s);
             int rows = p->blocks * s.taps_y * s.taps_x * p->f;
-            if (rows) am_team_run(team, p->blocks * p->f, gather_prepare_item, &s);
+            if (rows) am_team_run(team, gather_prepare_items(p->blocks * p->f), gather_prepare_item, &s);
             s.to += (size_t)rows * (size_t)am_simd_up(p->c, W) / (1 + PAIRS);
         }
 }

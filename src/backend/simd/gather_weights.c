@@ -158,35 +158,36 @@ static void gather_grad_item(const void *arg, int item, int worker)
     }
 }
 
-/* dw = beta * dw + sum of the parts, for one input channel. */
-static void gather_grad_channel(const void *arg, int channel, int worker)
+/* dw = beta * dw + sum of the parts, for W filters from f on and one input channel. */
+static void gather_grad_filters(const gather_grad *s, int channel, int f)
 {
-    const gather_grad *s = arg;
     const gather *g = &s->g;
     const am_conv *k = s->conv;
     const int cg = k->c / k->groups, fg = k->filters / k->groups, taps = g->taps_y * g->taps_x;
     const int block = channel / g->c;
-    (void)worker;
-    for (int f = 0; f < g->columns; f += W)
-        for (int t = 0; t < taps; t++) {
-            size_t row = (size_t)((block * taps + t) * g->c + channel % g->c);
-            const float *from = s->sum + row * (size_t)g->columns + (size_t)f;
-            vec v = load(from);
-            for (int part = 1; part < s->parts; part++)
-                v += load(from + (size_t)part * s->part_room);
-            float lane[W];
-            store(lane, v);
-            for (int l = 0; l < W && f + l < g->f; l++) {
-                int o = block * g->f + f + l, group = o / fg;
-                if (o >= k->filters || channel < group * cg || channel >= (group + 1) * cg)
-                    continue;
-                float *dw =
-                    s->dw +
-                    ((size_t)o * (size_t)cg + (size_t)(channel - group * cg)) * (size_t)taps +
-                    (size_t)t;
-                *dw = s->beta == 0 ? lane[l] : s->beta * *dw + lane[l];
-            }
+    for (int t = 0; t < taps; t++) {
+        size_t row = (size_t)((block * taps + t) * g->c + channel % g->c);
+        const float *from = s->sum + row * (size_t)g->columns + (size_t)f;
+        vec v = load(from);
+        for (int part = 1; part < s->parts; part++) v += load(from + (size_t)part * s->part_room);
+        float lane[W];
+        store(lane, v);
+        for (int l = 0; l < W && f + l < g->f; l++) {
+            const int o = block * g->f + f + l, c = channel - (k->groups == 1 ? 0 : o / fg * cg);
+            if (o >= k->filters || c < 0 || c >= cg) continue;
+            float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)c) * (size_t)taps + (size_t)t;
+            *dw = s->beta == 0 ? lane[l] : s->beta * *dw + lane[l];
         }
+    }
+}
+
+static void gather_grad_channels(const void *arg, int item, int worker)
+{
+    const gather_grad *s = arg;
+    const int first = item * TOGETHER_C, end = am_simd_min(first + TOGETHER_C, s->conv->c);
+    (void)worker;
+    for (int f = 0; f < s->g.columns; f += W)
+        for (int channel = first; channel < end; channel++) gather_grad_filters(s, channel, f);
 }
 
 static void gather_grad_go(am_team *team, gather_grad *s, float *room)
@@ -194,5 +195,5 @@ static void gather_grad_go(am_team *team, gather_grad *s, float *room)
     s->sum = room;
     s->room = room + s->part_room * (size_t)s->parts;
     am_team_run(team, s->parts * s->bundles, gather_grad_item, s);
-    am_team_run(team, s->conv->c, gather_grad_channel, s);
+    am_team_run(team, (s->conv->c + TOGETHER_C - 1) / TOGETHER_C, gather_grad_channels, s);
 }

@@ -15,6 +15,7 @@
 #include "conv_plan.c"
 #include "winograd.c"
 #include "winograd_weights.c"
+#include "winograd_grad.c"
 #include "gather.c"
 #include "gather_weights.c"
 #include "narrow.c"

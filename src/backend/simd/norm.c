@@ -134,36 +134,45 @@ INLINE vec norm_slope(am_act act, const elem *y, vec dy)
     return load(to);
 }
 
-enum { CHUNK = 16 / W }; /* vectors of 16 channels */
+/* Channels whose sums stay in registers over a piece: a wide run of each pixel where there are as
+ * many, so that memory is read in long straights, and 16 at a time for the rest. */
+enum { WIDE = 4 * W > 16 ? 4 * W : 16 };
 
 static const elem *norm_pivot(const norm_job *j, int group)
 {
     return j->x + (size_t)(group * (j->s.n / j->groups)) * j->stride;
 }
 
+INLINE void norm_sum_channels(const norm_job *j, const stretch *piece, int c, const int channels,
+                              float *sum)
+{
+    const elem *pivot = norm_pivot(j, piece->group) + c;
+    vec p[WIDE / W], s[WIDE / W], q[WIDE / W];
+    UNROLL for (int v = 0; v < channels / W; v++) p[v] = load_elems(pivot + v * W),
+                                                  s[v] = q[v] = all(0);
+    for (stretch r = *piece; norm_next(j, &r);) {
+        const elem *x = j->x + r.at + c;
+        for (int i = 0; i < r.pixels; i++, x += j->pixel)
+            UNROLL for (int v = 0; v < channels / W; v++)
+            {
+                vec d = load_elems(x + v * W) - p[v];
+                s[v] += d;
+                q[v] += d * d;
+            }
+    }
+    UNROLL for (int v = 0; v < channels / W; v++) store(sum + c + v * W, s[v]),
+        store(sum + j->pixel + c + v * W, q[v]);
+}
+
 static void norm_sum_item(const void *arg, int item, int worker)
 {
     const norm_job *j = arg;
     stretch piece = norm_piece(j, item);
-    (void)worker;
     float *sum = j->sums + (size_t)item * 2 * (size_t)j->pixel;
-    const elem *pivot = norm_pivot(j, piece.group);
-    for (int c = 0; c < j->pixel; c += 16) {
-        vec p[CHUNK], s[CHUNK], q[CHUNK];
-        UNROLL for (int v = 0; v < CHUNK; v++) p[v] = load_elems(pivot + c + v * W),
-                                               s[v] = q[v] = all(0);
-        for (stretch r = piece; norm_next(j, &r);) {
-            const elem *x = j->x + r.at + c;
-            for (int i = 0; i < r.pixels; i++, x += j->pixel) UNROLL for (int v = 0; v < CHUNK; v++)
-                {
-                    vec d = load_elems(x + v * W) - p[v];
-                    s[v] += d;
-                    q[v] += d * d;
-                }
-        }
-        UNROLL for (int v = 0; v < CHUNK; v++) store(sum + c + v * W, s[v]),
-            store(sum + j->pixel + c + v * W, q[v]);
-    }
+    int c = 0;
+    (void)worker;
+    for (; c + WIDE <= j->pixel; c += WIDE) norm_sum_channels(j, &piece, c, WIDE, sum);
+    for (; c < j->pixel; c += 16) norm_sum_channels(j, &piece, c, 16, sum);
 }
 
 INLINE void norm_apply_pixels(const norm_job *j, size_t at, int group, int pixels, const int relu,
@@ -195,31 +204,39 @@ static void norm_apply_item(const void *arg, int item, int worker)
 }
 
 /* Sums of g and g * u. */
+INLINE void norm_back_sum_channels(const norm_job *j, const stretch *piece, int c,
+                                   const int channels, float *sum)
+{
+    vec mean[WIDE / W], s[WIDE / W], q[WIDE / W];
+    const int row = piece->group * j->pixel + c;
+    UNROLL for (int v = 0; v < channels / W; v++) mean[v] = load(j->mean + row + v * W),
+                                                  s[v] = q[v] = all(0);
+    for (stretch r = *piece; norm_next(j, &r);) {
+        size_t o = r.at + (size_t)c;
+        for (int i = 0; i < r.pixels; i++, o += (size_t)j->pixel)
+            UNROLL for (int v = 0; v < channels / W; v++)
+            {
+                vec g = norm_slope(j->act, j->y + o + v * W, load_elems(j->dy + o + v * W));
+                s[v] += g;
+                q[v] += g * (load_elems(j->x + o + v * W) - mean[v]);
+            }
+    }
+    UNROLL for (int v = 0; v < channels / W; v++)
+    {
+        store(sum + c + v * W, s[v]);
+        store(sum + j->pixel + c + v * W, q[v] * load(j->inverse + row + v * W));
+    }
+}
+
 static void norm_back_sum_item(const void *arg, int item, int worker)
 {
     const norm_job *j = arg;
     stretch piece = norm_piece(j, item);
-    (void)worker;
     float *sum = j->sums + (size_t)item * 2 * (size_t)j->pixel;
-    for (int c = 0; c < j->pixel; c += 16) {
-        vec mean[CHUNK], s[CHUNK], q[CHUNK];
-        const int row = piece.group * j->pixel + c;
-        UNROLL for (int v = 0; v < CHUNK; v++) mean[v] = load(j->mean + row + v * W),
-                                               s[v] = q[v] = all(0);
-        for (stretch r = piece; norm_next(j, &r);)
-            for (int i = 0; i < r.pixels; i++) UNROLL for (int v = 0; v < CHUNK; v++)
-                {
-                    size_t o = r.at + (size_t)i * (size_t)j->pixel + (size_t)(c + v * W);
-                    vec g = norm_slope(j->act, j->y + o, load_elems(j->dy + o));
-                    s[v] += g;
-                    q[v] += g * (load_elems(j->x + o) - mean[v]);
-                }
-        UNROLL for (int v = 0; v < CHUNK; v++)
-        {
-            store(sum + c + v * W, s[v]);
-            store(sum + j->pixel + c + v * W, q[v] * load(j->inverse + row + v * W));
-        }
-    }
+    int c = 0;
+    (void)worker;
+    for (; c + WIDE <= j->pixel; c += WIDE) norm_back_sum_channels(j, &piece, c, WIDE, sum);
+    for (; c < j->pixel; c += 16) norm_back_sum_channels(j, &piece, c, 16, sum);
 }
 
 /* dx = scale * g + bias + third * (x - mean), the three being sums already. */

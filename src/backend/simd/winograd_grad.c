@@ -1,0 +1,302 @@
+/* winograd_grad.c: the gradient of the weights, the transposed formula summed over all tiles:
+ *
+ *     dU[point] = sum over tiles of V[point][tile]' D[point][tile],    D = A dy A',    dw = G' dU G
+ *
+ * Where PAIRS is, V and D are pairs of tiles: an even tile is their lower half, the next one their
+ * upper, and a last one without a neighbour has zeros there.
+ *
+ * The sum must not depend on the threads.  Narrow layers: the tiles are cut into PARTS, always the
+ * same ones, each is summed by one thread into its own dU, and the dU are added in order.  Wide
+ * layers, whose dU would be most of the step's traffic: V and D of as many tiles as the third cache
+ * takes are made first, then the threads share out slabs of input channels; a slab's dU goes through
+ * all these tiles in order, stays with its thread and is turned into dw while it is in the cache. */
+#include "simd.h"
+#include "vec.h"
+
+enum { PARTS = 16, PART_ROOM = 8 << 20, SLAB_ROOM = 600 << 10 };
+
+typedef struct winograd_grad {
+    winograd g; /* the forward geometry: x, tiles */
+    const am_conv *conv;
+    const elem *dy;
+    float *v, *d, *du;
+    int d_tile; /* floats of D from tile to tile, or from pair to pair */
+    size_t d_point, v_room, worker_room, du_room; /* du_room: of a part, or of a worker's slab */
+    int parts, run; /* narrow: parts; tiles that are lifted at a time */
+    int slab, slabs; /* wide: input channels of a slab; slabs of a block */
+    int first, count; /* wide: the tiles of this round */
+    float *dw, beta;
+} winograd_grad;
+
+static int winograd_grad_is_wide(const winograd_grad *s)
+{
+    return s->g.c * s->g.f > 64 * 64;
+}
+
+/* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
+INLINE void spread_tile(const elem *dy, const elem *ahead, int line, int pixel, const int rows,
+                        const int columns, float *d, size_t d_point, const form as)
+{
+    for (int c = 0; c < pixel; c += W) {
+        vec t[SPAN][SPAN];
+        float *point = d + c;
+        prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
+        ROLLED for (int j = 0; j < TILE; j++)
+        {
+            vec m[SPAN];
+            UNROLL for (int i = 0; i < TILE; i++) m[i] =
+                i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c)
+                                        : all(0);
+            from_points_adjoint(m);
+            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = m[i];
+        }
+        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point)
+        {
+            vec m[SPAN];
+            UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
+            from_points_adjoint(m);
+            UNROLL for (int j = 0; j < SPAN; j++) put_as(point + (size_t)j * d_point, m[j], as);
+        }
+    }
+}
+
+static void winograd_spread(const winograd_grad *s, const elem *dy, const elem *ahead, int rows, int columns, float *d,
+                            form as)
+{
+    const winograd *g = &s->g;
+    const int line = g->ow * g->y_pixel, whole = rows == TILE && columns == TILE;
+    if (PAIRS && as == LOWER && whole)
+        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, LOWER);
+    else if (PAIRS && as == LOWER)
+        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, LOWER);
+    else if (PAIRS && whole)
+        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, UPPER);
+    else if (PAIRS)
+        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, UPPER);
+    else if (whole)
+        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, FLOATS);
+    else
+        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, FLOATS);
+}
+
+/* V and D of `count` tiles from `first` on. */
+static void winograd_grad_lift(const winograd_grad *s, int first, int count, float *v, float *d)
+{
+    const winograd *g = &s->g;
+    for (int t = 0; t < count; t++) {
+        int sample = (first + t) / g->tiles, tile = (first + t) % g->tiles;
+        int ty = tile / g->across, tx = tile % g->across, row = t / (1 + PAIRS);
+        form as = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
+        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx,
+                      v + (size_t)row * (size_t)g->v_tile, as);
+        const elem *dy = s->dy + (size_t)sample * g->y_sample +
+                         (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
+        const elem *ahead = s->dy + (size_t)sample * g->y_sample +
+                            (size_t)((ty + 1) * g->ow + tx * TILE) * TILE * (size_t)g->y_pixel;
+        winograd_spread(s, dy, ahead, am_simd_min(g->oh - ty * TILE, TILE),
+                        am_simd_min(g->ow - tx * TILE, TILE), d + (size_t)row * (size_t)s->d_tile,
+                        as);
+    }
+}
+
+/* dU[point] (+)= V' D for m input channels from c on of a block. */
+static void winograd_grad_multiply(const winograd_grad *s, int point, int block, int c, int m,
+                                   int tiles, const float *v, const float *d, float *du, int add)
+{
+    const winograd *g = &s->g;
+    matrices product = {.m = m,
+                        .n = g->f,
+                        .k = (tiles + PAIRS) / (1 + PAIRS),
+                        .pairs = PAIRS,
+                        .a = v + (size_t)point * g->v_point + block * g->c + c,
+                        .stride_i = 1,
+                        .stride_k = (size_t)g->v_tile,
+                        .b = d + (size_t)point * s->d_point + block * g->f,
+                        .stride_b = (size_t)s->d_tile,
+                        .c = du,
+                        .stride_c = (size_t)g->f,
+                        .add = add};
+    gemm(&product);
+}
+
+/* ---- dU to taps ---- */
+
+/* dU of some input channels of a block: rows of f numbers, the same for each point and part. */
+typedef struct point_sums {
+    const float *du;
+    size_t point, part; /* floats from point to point, from part to part */
+    int parts;
+} point_sums;
+
+/* The nine taps of W filters of one input channel, G' (sum of dU) G; du points at the first of them. */
+INLINE void taps_of_points(const point_sums *p, const float *du, float (*tap)[W])
+{
+    vec t[3][SPAN];
+    UNROLL for (int j = 0; j < SPAN; j++)
+    {
+        vec u[SPAN], column[3];
+        UNROLL for (int i = 0; i < SPAN; i++)
+        {
+            const float *at = du + (size_t)(i * SPAN + j) * p->point;
+            u[i] = load(at);
+            for (int part = 1; part < p->parts; part++) u[i] += load(at + (size_t)part * p->part);
+        }
+        taps_to_points_adjoint(u, column);
+        UNROLL for (int y = 0; y < 3; y++) t[y][j] = column[y];
+    }
+    UNROLL for (int y = 0; y < 3; y++)
+    {
+        vec x[3];
+        taps_to_points_adjoint(t[y], x);
+        UNROLL for (int i = 0; i < 3; i++) store(tap[y * 3 + i], x[i]);
+    }
+}
+
+/* dw = beta * dw + taps for BAND input channels from c on of a block; p->du is their first row. */
+static void winograd_grad_band(const winograd_grad *s, const point_sums *p, int block, int c,
+                               float beta)
+{
+    const winograd *g = &s->g;
+    const am_conv *k = s->conv;
+    const int cg = k->c / k->groups, fg = k->filters / k->groups;
+    for (int f = 0; f < g->f; f += W) {
+        float tap[BAND][9][W];
+        for (int lane = 0; lane < W; lane++)
+            prefetch(s->dw + (size_t)(block * g->f + f + lane) * (size_t)(cg * 9) + c * 9,
+                     BAND * 9 * 4);
+        for (int r = 0; r < BAND; r++)
+            taps_of_points(p, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
+        for (int lane = 0; lane < W; lane++) {
+            const int o = block * g->f + f + lane;
+            if (o >= k->filters) break;
+            for (int r = 0; r < BAND; r++) {
+                const int i = block * g->c + c + r - o / fg * cg;
+                if (i < 0 || i >= cg) continue;
+                float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)i) * 9;
+                for (int t = 0; t < 9; t++)
+                    dw[t] = beta == 0 ? tap[r][t][lane] : beta * dw[t] + tap[r][t][lane];
+            }
+        }
+    }
+}
+
+/* ---- narrow ---- */
+
+static size_t winograd_grad_point(const winograd *g)
+{
+    return (size_t)g->blocks * (size_t)g->c * (size_t)g->f;
+}
+
+static void winograd_grad_part(const void *arg, int part, int worker)
+{
+    const winograd_grad *s = arg;
+    const winograd *g = &s->g;
+    int tiles = g->n * g->tiles, runs = (tiles + s->run - 1) / s->run;
+    int from = (int)((long)runs * part / s->parts), to = (int)((long)runs * (part + 1) / s->parts);
+    float *v = s->v + (size_t)worker * s->worker_room, *d = v + s->v_room;
+    for (int r = from; r < to; r++) {
+        int count = am_simd_min(tiles - r * s->run, s->run);
+        winograd_grad_lift(s, r * s->run, count, v, d);
+        for (int point = 0; point < POINTS; point++)
+            for (int b = 0; b < g->blocks; b++)
+                winograd_grad_multiply(s, point, b, 0, g->c, count, v, d,
+                                       s->du + (size_t)part * s->du_room +
+                                           (size_t)(point * g->blocks + b) *
+                                               (size_t)(g->c * g->f),
+                                       r > from);
+    }
+}
+
+static void winograd_grad_finish_item(const void *arg, int item, int worker)
+{
+    const winograd_grad *s = arg;
+    const int c = item * BAND;
+    point_sums p = {s->du + (size_t)c * (size_t)s->g.f, winograd_grad_point(&s->g), s->du_room,
+                    s->parts};
+    (void)worker;
+    winograd_grad_band(s, &p, c / s->g.c, c % s->g.c, s->beta);
+}
+
+/* ---- wide ---- */
+
+static void winograd_grad_lift_item(const void *arg, int item, int worker)
+{
+    const winograd_grad *s = arg;
+    (void)worker;
+    int at = item * s->run, row = at / (1 + PAIRS);
+    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run),
+                       s->v + (size_t)row * (size_t)s->g.v_tile,
+                       s->d + (size_t)row * (size_t)s->d_tile);
+}
+
+static void winograd_grad_slab(const void *arg, int item, int worker)
+{
+    const winograd_grad *s = arg;
+    const int block = item / s->slabs, c = item % s->slabs * s->slab,
+              rows = am_simd_min(s->g.c - c, s->slab);
+    float *du = s->du + (size_t)worker * s->du_room;
+    point_sums p = {du, s->du_room / POINTS, 0, 1};
+    for (int point = 0; point < POINTS; point++)
+        winograd_grad_multiply(s, point, block, c, rows, s->count, s->v, s->d,
+                               du + (size_t)point * p.point, 0);
+    for (int r = 0; r < rows; r += BAND, p.du += BAND * s->g.f)
+        winograd_grad_band(s, &p, block, c + r, s->first ? 1 : s->beta);
+}
+
+/* ---- both ---- */
+
+static winograd_grad winograd_grad_make(const am_conv *k, int n)
+{
+    winograd_grad s = {.g = winograd_make(k, n, 1, 0), .conv = k};
+    const winograd *g = &s.g;
+    int tiles = n * g->tiles;
+    if (winograd_grad_is_wide(&s)) {
+        s.run = ROWS;
+        s.count =
+            am_simd_min(am_simd_max(WIDE_ROOM / (POINTS * (g->x_pixel + g->y_pixel)), ROWS), tiles);
+        s.slab = am_simd_min(am_simd_max(SLAB_ROOM / (POINTS * g->f) / BAND, 1) * BAND, g->c);
+        s.slabs = (g->c + s.slab - 1) / s.slab;
+        s.du_room = POINTS * ((size_t)s.slab * (size_t)g->f + 16);
+    } else {
+        s.run = am_simd_min(96, tiles);
+        s.count = s.run;
+        s.du_room = POINTS * winograd_grad_point(g);
+        s.parts = am_simd_min(am_simd_max((int)(PART_ROOM / s.du_room), 2), PARTS);
+        s.parts = am_simd_min(s.parts, (tiles + s.run - 1) / s.run);
+    }
+    s.g.v_tile = apart(g->x_pixel);
+    s.d_tile = apart(g->y_pixel);
+    size_t rows = (size_t)(s.count + PAIRS) / (1 + PAIRS);
+    s.g.v_point = rows * (size_t)g->v_tile + 16;
+    s.d_point = rows * (size_t)s.d_tile + 16;
+    s.v_room = POINTS * g->v_point;
+    s.worker_room = s.v_room + POINTS * s.d_point;
+    return s;
+}
+
+static size_t winograd_grad_room(const winograd_grad *s, int threads)
+{
+    if (winograd_grad_is_wide(s)) return s->worker_room + s->du_room * (size_t)threads;
+    return s->du_room * (size_t)s->parts + s->worker_room * (size_t)threads;
+}
+
+static void winograd_grad_go(am_team *team, winograd_grad *s, float *room)
+{
+    const winograd *g = &s->g;
+    if (!winograd_grad_is_wide(s)) {
+        s->du = room;
+        s->v = room + s->du_room * (size_t)s->parts;
+        am_team_run(team, s->parts, winograd_grad_part, s);
+        am_team_run(team, g->blocks * g->c / BAND, winograd_grad_finish_item, s);
+        return;
+    }
+    int tiles = g->n * g->tiles, at_once = s->count;
+    s->v = room;
+    s->d = room + s->v_room;
+    s->du = room + s->worker_room;
+    for (s->first = 0; s->first < tiles; s->first += at_once) {
+        s->count = am_simd_min(tiles - s->first, at_once);
+        am_team_run(team, (s->count + s->run - 1) / s->run, winograd_grad_lift_item, s);
+        am_team_run(team, g->blocks * s->slabs, winograd_grad_slab, s);
+    }
+}
