@@ -10,7 +10,7 @@ static size_t conv_prepared(am_backend *be, const am_conv *k)
     (void)be;
     const conv_plan *p = conv_plan_of(k);
     if (p->late) return 0;
-    return p->winograd ? 2 * winograd_points(p)
+    return p->winograd ? winograd_points(p, 0) + winograd_points(p, 1)
                        : gather_weights_forward(p) + gather_weights_back(p);
 }
 
@@ -23,7 +23,7 @@ static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prep
         return;
     }
     winograd_prepare_go(am_simd_team(be), k, w.p, 0, prepared.p);
-    winograd_prepare_go(am_simd_team(be), k, w.p, 1, prepared.p + winograd_points(p));
+    winograd_prepare_go(am_simd_team(be), k, w.p, 1, prepared.p + winograd_points(p, 0));
 }
 
 /* The transformed weights of one direction: what was prepared, or made now at *room, which then begins behind them. */
@@ -31,10 +31,10 @@ static const float *conv_points(am_backend *be, const am_conv *k, int turned, am
                                 am_dev prepared, float **room)
 {
     const conv_plan *p = conv_plan_of(k);
-    if (!p->late) return prepared.p + (turned ? winograd_points(p) : 0);
+    if (!p->late) return prepared.p + (turned ? winograd_points(p, 0) : 0);
     float *points = *room;
     winograd_prepare_go(am_simd_team(be), k, w.p, turned, points);
-    *room += winograd_points(p);
+    *room += winograd_points(p, turned);
     return points;
 }
 
@@ -56,12 +56,11 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
     } while (0)
     const conv_plan *p = conv_plan_of(k);
     if (p->winograd) {
-        size_t points = p->late ? winograd_points(p) : 0;
         winograd g = winograd_make(k, n, 1, 0);
-        AT_LEAST(points + winograd_room(&g, threads));
+        AT_LEAST((p->late ? winograd_points(p, 0) : 0) + winograd_room(&g, threads));
         if (back) {
             g = winograd_make(k, n, 1, 1);
-            AT_LEAST(points + winograd_room(&g, threads));
+            AT_LEAST((p->late ? winograd_points(p, 1) : 0) + winograd_room(&g, threads));
             winograd_grad s = winograd_grad_make(k, n);
             AT_LEAST(winograd_grad_room(&s, threads));
         }

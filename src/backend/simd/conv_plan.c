@@ -5,7 +5,11 @@
  * groups are merged until a block of channels is a multiple of 16 on both sides; the weights
  * between groups that were not neighbours in the definition are zero.  Where no number of groups
  * gives such a block, all become one.  A convolution without groups is one block, and there the
- * block is the pixel with its padding. */
+ * block is the pixel with its padding.
+ *
+ * Winograd's transforms multiply the rounding of bf16.  Forward, that error moves activations across
+ * relu's corner, and more of them in each layer; backward it only adds up.  So precision=bf16 multiplies
+ * floats forward and bf16 (PAIRS) where gradients are made, and precision=fast bf16 everywhere. */
 #include "simd.h"
 #include "vec.h"
 
@@ -14,7 +18,7 @@ typedef struct conv_plan {
     int c, f; /* channels of a block, with padding: in, out */
     int taps; /* size * size */
     int winograd; /* stride 1, 3x3, maps that fill the tiles well enough */
-    int pairs; /* winograd: V and U are bf16 in both directions; V and D of dw are wherever PAIRS is */
+    int pairs[2]; /* winograd, forward and back: V and U are bf16 */
     int late; /* winograd: too wide to keep the transformed weights */
 } conv_plan;
 
@@ -64,7 +68,8 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     p->f = p->blocks > 1 ? merge * f : am_simd_channels(k->filters);
     p->taps = k->size * k->size;
     p->winograd = suits_winograd(k, p);
-    p->pairs = PAIRS && p->winograd && be->precision == AM_FAST;
+    p->pairs[0] = PAIRS && p->winograd && be->precision == AM_FAST;
+    p->pairs[1] = PAIRS && p->winograd;
     p->late = p->winograd && p->c * p->f > LATE;
     k->plan = p;
     return AM_OK;

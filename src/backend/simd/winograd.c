@@ -70,7 +70,7 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
                   .y_pixel = am_simd_stride(out),
                   .x_sample = sample_elems(in),
                   .y_sample = sample_elems(out),
-                  .pairs = p->pairs,
+                  .pairs = p->pairs[back],
                   .n = n,
                   .groups = groups};
     if (back) {

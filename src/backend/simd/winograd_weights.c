@@ -23,9 +23,10 @@ typedef struct winograd_prepare {
 enum { BAND = 8 };
 
 /* Floats of U in one direction. */
-static size_t winograd_points(const conv_plan *p)
+static size_t winograd_points(const conv_plan *p, int turned)
 {
-    return (size_t)POINTS * (size_t)p->blocks * (size_t)p->c * (size_t)p->f / (size_t)(1 + p->pairs);
+    return (size_t)POINTS * (size_t)p->blocks * (size_t)p->c * (size_t)p->f /
+           (size_t)(1 + p->pairs[turned]);
 }
 
 /* The place of (row, column) in a matrix of `depth` rows and n columns packed for gemm. */
@@ -74,7 +75,7 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
     const winograd_prepare *s = arg;
     const conv_plan *p = s->plan;
     const int rows = s->turned ? p->f : p->c, columns = s->turned ? p->c : p->f;
-    const int block = item * BAND / rows, top = item * BAND % rows, join = 1 + p->pairs;
+    const int block = item * BAND / rows, top = item * BAND % rows, join = 1 + p->pairs[s->turned];
     const size_t matrix = (size_t)(rows / join) * (size_t)columns, u_point = matrix * (size_t)p->blocks;
     float band[POINTS][BAND * PANEL];
     (void)worker;
