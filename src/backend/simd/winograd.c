@@ -226,13 +226,31 @@ static tile_range winograd_piece(const winograd *g, int item)
                         am_simd_min(per_group - run * g->run, g->run)};
 }
 
+/* A tile's place, and the way to the next one without dividing. */
+typedef struct tile_place {
+    int sample, ty, tx;
+} tile_place;
+
+static tile_place winograd_place(const winograd *g, int tile)
+{
+    int inside = tile % g->tiles;
+    return (tile_place){tile / g->tiles, inside / g->across, inside % g->across};
+}
+INLINE void winograd_next(const winograd *g, tile_place *p)
+{
+    if (++p->tx < g->across) return;
+    p->tx = 0;
+    if (++p->ty < g->down) return;
+    p->ty = 0;
+    p->sample++;
+}
+
 static void winograd_lift_range(const winograd *g, tile_range r, float *v)
 {
-    for (int t = 0; t < r.count; t++) {
-        int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
-        winograd_lift(g, g->x + (size_t)sample * g->x_sample, tile / g->across, tile % g->across,
-                      v + (size_t)t * (size_t)g->v_tile, g->pairs ? HALVES : FLOATS);
-    }
+    tile_place p = winograd_place(g, r.first);
+    for (int t = 0; t < r.count; t++, v += g->v_tile, winograd_next(g, &p))
+        winograd_lift(g, g->x + (size_t)p.sample * g->x_sample, p.ty, p.tx, v,
+                      g->pairs ? HALVES : FLOATS);
 }
 
 static void winograd_multiply(const winograd *g, int point, int tiles, const float *v, float *m)
@@ -257,11 +275,9 @@ static void winograd_multiply(const winograd *g, int point, int tiles, const flo
 static void winograd_lower_range(const winograd *g, tile_range r, const float *m, float *sums)
 {
     if (sums) memset(sums, 0, 2 * (size_t)g->y_pixel * sizeof(float));
-    for (int t = 0; t < r.count; t++) {
-        int sample = (r.first + t) / g->tiles, tile = (r.first + t) % g->tiles;
-        winograd_lower(g, sample, tile / g->across, tile % g->across,
-                       m + (size_t)t * (size_t)g->y_pixel, sums);
-    }
+    tile_place p = winograd_place(g, r.first);
+    for (int t = 0; t < r.count; t++, m += g->y_pixel, winograd_next(g, &p))
+        winograd_lower(g, p.sample, p.ty, p.tx, m, sums);
 }
 
 static float *winograd_sums(const winograd *g, int item)

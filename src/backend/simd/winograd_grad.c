@@ -60,11 +60,17 @@ INLINE void spread_tile(const elem *dy, const elem *ahead, int line, int pixel, 
     }
 }
 
-static void winograd_spread(const winograd_grad *s, const elem *dy, const elem *ahead, int rows, int columns, float *d,
-                            form as)
+static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form as)
 {
     const winograd *g = &s->g;
-    const int line = g->ow * g->y_pixel, whole = rows == TILE && columns == TILE;
+    const int line = g->ow * g->y_pixel, rows = am_simd_min(g->oh - p.ty * TILE, TILE),
+              columns = am_simd_min(g->ow - p.tx * TILE, TILE);
+    const int whole = rows == TILE && columns == TILE;
+    const elem *sample = s->dy + (size_t)p.sample * g->y_sample;
+    const elem *dy = sample + (size_t)((p.ty * g->ow + p.tx) * TILE) * (size_t)g->y_pixel;
+    /* as in winograd.c: lift_tile */
+    const elem *ahead =
+        sample + (size_t)(((p.ty + 1) * g->ow + p.tx * TILE) * TILE) * (size_t)g->y_pixel;
     if (PAIRS && as == LOWER && whole)
         spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, LOWER);
     else if (PAIRS && as == LOWER)
@@ -83,19 +89,13 @@ static void winograd_spread(const winograd_grad *s, const elem *dy, const elem *
 static void winograd_grad_lift(const winograd_grad *s, int first, int count, float *v, float *d)
 {
     const winograd *g = &s->g;
-    for (int t = 0; t < count; t++) {
-        int sample = (first + t) / g->tiles, tile = (first + t) % g->tiles;
-        int ty = tile / g->across, tx = tile % g->across, row = t / (1 + PAIRS);
-        form as = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
-        winograd_lift(g, g->x + (size_t)sample * g->x_sample, ty, tx,
-                      v + (size_t)row * (size_t)g->v_tile, as);
-        const elem *dy = s->dy + (size_t)sample * g->y_sample +
-                         (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
-        const elem *ahead = s->dy + (size_t)sample * g->y_sample +
-                            (size_t)((ty + 1) * g->ow + tx * TILE) * TILE * (size_t)g->y_pixel;
-        winograd_spread(s, dy, ahead, am_simd_min(g->oh - ty * TILE, TILE),
-                        am_simd_min(g->ow - tx * TILE, TILE), d + (size_t)row * (size_t)s->d_tile,
-                        as);
+    tile_place p = winograd_place(g, first);
+    for (int t = 0; t < count; t++, winograd_next(g, &p)) {
+        const size_t row = (size_t)(t / (1 + PAIRS));
+        const form as = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
+        winograd_lift(g, g->x + (size_t)p.sample * g->x_sample, p.ty, p.tx,
+                      v + row * (size_t)g->v_tile, as);
+        winograd_spread(s, p, d + row * (size_t)s->d_tile, as);
     }
 }
 
