@@ -10,7 +10,7 @@
 typedef struct am_run {
     const char *data, *cfg, *weights;
     const char *backend;        /* auto, cpu, simd, cuda */
-    const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double) */
+    const char *isa;            /* generic, avx2, avx512, avx512bf16, emulated (simd), exact (cpu: sums in double) */
     const char *precision;
     const char *mix;            /* instead of the cfg's [mix] sections */
     const char *gpus;
