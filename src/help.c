@@ -11,7 +11,8 @@ static const char *const commands[][2] = {
     {"classifier train",
      "DATA CFG [WEIGHTS] [-gpus 0,1] [-seed N] [-epochs N] [-mix METHOD] [-resume] [-clear] "
      "[-backend auto|cpu|simd|cuda] [-threads N] [-plans FILE] [-uncaptured]"},
-    {"classifier valid", "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix]"},
+    {"classifier valid", "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix] [-bins FILE.csv]"
+                         "        also ECE, the calibration error, and gap, confidence minus accuracy"},
     {"classifier predict", "DATA CFG WEIGHTS [IMAGE ...] [-t TOP]        images from the arguments "
                            "or, with none, from standard input"},
     {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD|all] "

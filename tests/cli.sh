@@ -73,6 +73,11 @@ holds "the log knows the teacher's accuracy" grep -q '"teacher":{"one":{"loss":.
 expect 0 'teacher/one: 50 images, loss' classifier valid "$D" "$T/tiny.cfg" "$W"
 expect 0 'student/mix: 50 images, loss' classifier valid "$D" "$T/tiny.cfg" "$W" -net student -head mix
 holds "-net and -head choose one line" [ "$(wc -l <"$T/out")" -eq 1 ]
+expect 0 'top-1 [0-9.]+ %, top-2 [0-9.]+ %, ECE [0-9.]+ %, gap [+-][0-9.]+ %$' classifier valid "$D" "$T/tiny.cfg" "$W" -bins "$T/bins.csv"
+holds "-bins leaves 15 lines for each of 4 heads, and what they are" [ "$(wc -l <"$T/bins.csv")" -eq 61 ]
+expect 1 'none/bins\.csv: cannot be written' classifier valid "$D" "$T/tiny.cfg" "$W" -bins "$T/none/bins.csv"
+holds "a file that cannot be written does not hide the scores" [ "$(wc -l <"$T/out")" -eq 4 ]
+holds "the log knows how calibrated each head is" grep -q '"teacher":{"one":{[^}]*"ece":[0-9.]*,"gap":[0-9.-]*}' "$B/tiny.log.jsonl"
 expect 0 'sheet\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/sheet.png" -lambda 0,0.5,1 -n 2
 expect 0 '"overlap":' classifier masks "$D" "$T/tiny.cfg" "$W"
 expect 0 'all\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/all.png" -mix all
