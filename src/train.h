@@ -79,6 +79,10 @@ typedef struct am_progress {    /* beside the weights in a checkpoint: what a re
 enum { AM_SAVE_WEIGHTS = 0, AM_SAVE_CHECKPOINT = 1 };
 am_status am_weights_save(am_trainer *, const char *path, int what, const am_progress *, am_err *);
 am_status am_weights_load(am_trainer *, const char *path, am_progress *, am_err *);     /* progress NULL: weights only */
+/* What a training starts from: layers with fresh=1 keep their initialisation, and where there are any, the teacher
+ * starts as the student; all else is as in load. */
+am_status am_weights_begin(am_trainer *, const char *path, am_err *);
+int       am_fresh_layers(const am_net *);
 am_status am_weights_take(am_trainer *, const am_tensors *, const char *path, am_progress *, am_err *);
 size_t    am_checkpoint_bytes(const am_trainer *);
 

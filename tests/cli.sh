@@ -86,6 +86,12 @@ expect 0 'parameters' net "$T/tiny.cfg"
 expect 0 'resuming from' classifier train "$D" "$T/tiny.cfg" -resume -threads 1
 expect 0 'weights from' classifier train "$D" "$T/plain.cfg" "$W" -epochs 1 -threads 1
 cp "$B/plain_final.weights" "$T/plain.weights"
+sed 's/^\[connected\]/&\nfresh=1/; s/^\[mixblock\]/&\nfresh=1/' tests/tiny.cfg >"$T/tuned.cfg"
+expect 0 '^[0-9] layers start fresh: [0-9]+ \[connected\], [0-9]+ \[connected\], [0-9]+ \[mixblock\]$' \
+    classifier train "$D" "$T/tuned.cfg" "$T/plain.weights" -epochs 1 -threads 1
+expect 0 'resuming from' classifier train "$D" "$T/tuned.cfg" -epochs 2 -threads 1 -resume
+expect 0 'no WEIGHTS are given: every layer starts fresh' classifier train "$D" "$T/tuned.cfg" -epochs 1 -threads 1
+expect 1 'plain\.weights: has no tensor .*; fresh=1 in that section' classifier train "$D" "$T/tiny.cfg" "$T/plain.weights"
 expect 0 '"mix":"comixup"' bench "$T/tiny.cfg" -steps 1 -threads 1 -batch 4 -mix all
 holds "bench -mix all prints one JSON object a method" [ "$("$T/json" <"$T/out")" -gt 10 ]
 expect 0 '"ms_per_step":' bench "$T/tiny.cfg" -steps 2 -threads 1

@@ -105,6 +105,23 @@ rm -rf "$T/s"
 table "$T/small.table"
 holds "what is done is not trained again" [ "$status" -eq 0 ]
 
+# ---- a row that begins with given weights ----
+run data shapes "$T/s" -train 60 -valid 30 -size 16
+sed 's/^\[connected\]/&\nfresh=1/' "$T/plain.cfg" >"$T/tuned.cfg"
+printf 'title=Tuned\ntrials=1\ntuned | top-1 | %s | %s | 1 | - | from=%s\n' \
+    "$T/s/shapes.data" "$T/tuned.cfg" "$T/start.weights" >"$T/tuned.table"
+table "$T/tuned.table"
+holds "weights that are not there" grep -q 'tuned\.cfg starts from .*start\.weights, which is not there' "$T/err"
+holds "are a fault" [ "$status" -eq 1 ]
+cp "$RESULTS/small/top-1.plain.3epochs/1/plain_final.weights" "$T/start.weights"
+table "$T/tuned.table"
+holds "weights that are there: $(tail -n 1 "$T/err")" [ "$status" -eq 0 ]
+holds "but the head starts fresh" grep -q '^. layers\{0,1\} starts\{0,1\} fresh' "$RESULTS/tuned/top-1.tuned.1epochs/1/err"
+rm "$RESULTS/tuned/top-1.tuned.1epochs/1/tuned_final.weights"
+table "$T/tuned.table"
+holds "what was cut goes on from its checkpoint" grep -q '^resuming from' "$RESULTS/tuned/top-1.tuned.1epochs/1/err"
+rm -rf "$T/s"
+
 # ---- what is refused, and the tables of the paper ----
 table nothing
 holds "a table that is not there" [ "$status" -eq 2 ]
