@@ -29,8 +29,9 @@ am_status do_train(line *l, am_err *e)
 static void tell_score(void *user, const am_score_news *n)
 {
     (void)user;
-    printf("%s/%s: %ld images, loss %.4f, top-1 %.2f %%, top-%d %.2f %%, ECE %.2f %%, gap %+.2f %%\n",
-           n->net, n->head, n->samples, n->loss, n->top1, n->k, n->topk, n->ece, n->gap);
+    printf("%s/%s: %ld images, loss %.4f, top-1 %.2f %%, top-%d %.2f %%", n->net, n->head,
+           n->samples, n->loss, n->top1, n->k, n->topk);
+    printf(", ECE %.2f %%, gap %+.2f %%\n", n->ece, n->gap);
     fflush(stdout);
 }
 

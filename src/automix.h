@@ -35,7 +35,7 @@ typedef struct am_step_news {
 typedef struct am_score_news {
     const char *net, *head;
     double loss, top1, topk;    /* top in percent, as ece and gap */
-    double ece, gap;            /* expected calibration error; mean confidence minus accuracy (calibration.h) */
+    double ece, gap;            /* calibration error; mean confidence - accuracy (calibration.h) */
     int k;
     long samples;
 } am_score_news;
@@ -63,14 +63,14 @@ am_status am_train(const am_run *, const am_watch *, am_err *);
 /* One net and head on a corruption of the validation images, or on all of them. */
 enum { AM_SEVERITIES = 5 };
 typedef struct am_corrupted_news {
-    const char *name, *net, *head;      /* name NULL: the mean over `of` corruptions of 19, or of the benchmark's 15 */
-    int of, all;                        /* all: 19 or 15 */
-    double top1, severity[AM_SEVERITIES];       /* percent */
+    const char *name, *net, *head;
+    int of, all;                /* name NULL: a mean over `of` of all 19, or of the benchmark's 15 */
+    double top1, severity[AM_SEVERITIES];   /* percent */
     long images;
 } am_corrupted_news;
 
-/* net, head: those alone, or NULL.  The headline comes first.  bins: a file for the reliability diagrams, or NULL.
- * tell_corrupted: where the .data file names a folder of corruptions. */
+/* net, head: those alone, or NULL.  The headline comes first.  bins: a file for the reliability
+ * diagrams, or NULL.  tell_corrupted: where the .data file names a folder of corruptions. */
 typedef struct am_valid_request {
     const char *net, *head, *bins;
     void *user;

@@ -10,7 +10,10 @@
 #define AM_CALIBRATION_H
 
 enum { AM_BINS = 15 };
-typedef struct am_bin { long count, right; double confidence; } am_bin;     /* confidence: the sum */
+typedef struct am_bin {
+    long count, right;
+    double confidence;          /* the sum */
+} am_bin;
 typedef struct am_reliability { am_bin bin[AM_BINS]; } am_reliability;
 
 /* Adds n predictions: prob [n][k], labels [n]; labels below 0 are skipped.  Of equal probabilities

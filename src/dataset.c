@@ -81,7 +81,8 @@ static am_status open_set(am_data *d, am_dataset *set, const am_section *s, cons
     const am_format *f = *d->format ? am_format_find(d->format) : am_format_guess(path);
     if (!f && *d->format)
         return am_fail(e, AM_EINPUT, line_of(s, "format"),
-                       "format=%s is none of cifar100, cifar10, folder, list, npy, shapes", d->format);
+                       "format=%s is none of cifar100, cifar10, folder, list, npy, shapes",
+                       d->format);
     if (!f)
         return am_fail(e, AM_EINPUT, at,
                        "cannot tell what %s=%s is; add format=cifar100, cifar10, folder, list, "
@@ -157,7 +158,8 @@ static am_status open_data(am_data *d, const char *file, int which, am_err *e)
     if (which & AM_DATA_TRAIN) AM_TRY(check_backup(d, line_of(&s, "backup"), e));
     if (which & AM_DATA_TRAIN) AM_TRY(open_set(d, &d->train, &s, "train", o.train, 1, e));
     if (which & AM_DATA_VALID) AM_TRY(open_set(d, &d->valid, &s, "valid", o.valid, 0, e));
-    if (which & AM_DATA_VALID && *d->corruptions && (stat(d->corruptions, &st) || !S_ISDIR(st.st_mode)))
+    if (which & AM_DATA_VALID && *d->corruptions &&
+        (stat(d->corruptions, &st) || !S_ISDIR(st.st_mode)))
         return am_fail(e, AM_EINPUT, line_of(&s, "corruptions"), "corruptions=%s is no folder; %s",
                        d->corruptions, hint(d->corruptions));
     if (!d->names) d->names = d->train.name ? d->train.name : d->valid.name;

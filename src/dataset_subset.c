@@ -1,4 +1,4 @@
-/* dataset_subset.c: part of a data set as a data set of its own, in the other one's order: the first
+/* dataset_subset.c: part of a data set as a set of its own, in the other one's order: the first
  * images of each class (per_class=N, for runs on little data), or a slice. */
 #include "dataset.h"
 #include <stdlib.h>

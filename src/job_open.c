@@ -61,7 +61,8 @@ static void tell_fresh(am_job *j)
 {
     char line[400];
     int n = am_fresh_layers(&j->t.net);
-    size_t used = (size_t)snprintf(line, sizeof line, "%d layer%s fresh:", n, n > 1 ? "s start" : " starts");
+    size_t used = (size_t)snprintf(line, sizeof line, "%d layer%s fresh:", n,
+                                   n > 1 ? "s start" : " starts");
     const char *comma = "";
     for (int i = 1; n && i < j->t.net.layers && used + 40 < sizeof line; i++) {
         const am_layer *l = &j->t.net.layer[i];
@@ -103,7 +104,8 @@ static am_status begin_from(am_job *j, am_err *e)
         tell_fresh(j);
     }
     if (!j->run->weights && am_fresh_layers(&j->t.net))
-        am_job_say(j, "no WEIGHTS are given: every layer starts fresh, not only those with fresh=1");
+        am_job_say(j,
+                   "no WEIGHTS are given: every layer starts fresh, not only those with fresh=1");
     j->progress = (am_progress){.best = -1, .average_loss = -1, .seed = j->t.seed_value};
     return am_history_load(&j->history, j->log, 0, e);
 }

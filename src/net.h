@@ -62,7 +62,11 @@ typedef struct am_layer_type {                          /* one row of the regist
     void (*close)(am_net *, am_layer *);                        /* may be NULL */
 } am_layer_type;
 
-typedef struct am_layer_common { const char *name; int input, fresh; double learning_rate; } am_layer_common;
+typedef struct am_layer_common {
+    const char *name;
+    int input, fresh;
+    double learning_rate;
+} am_layer_common;
 extern const am_key am_layer_common_keys[];
 
 struct am_layer {

@@ -12,7 +12,7 @@ typedef struct am_trainer_options {
     int batch;                  /* > 0: instead of the cfg's (and subdivisions=1) */
     const char *mix;            /* instead of the cfg's [mix] sections, or NULL */
     long seed;                  /* < 0: the cfg's */
-    int dry;                    /* lay out, take no memory: for `automix net` */
+    int made_up;                /* files that a method names are not read: for `automix net`, bench */
 } am_trainer_options;
 
 am_status am_trainer_open(am_trainer *, am_backend *, const am_cfg *, const am_trainer_options *, am_err *);
@@ -79,8 +79,8 @@ typedef struct am_progress {    /* beside the weights in a checkpoint: what a re
 enum { AM_SAVE_WEIGHTS = 0, AM_SAVE_CHECKPOINT = 1 };
 am_status am_weights_save(am_trainer *, const char *path, int what, const am_progress *, am_err *);
 am_status am_weights_load(am_trainer *, const char *path, am_progress *, am_err *);     /* progress NULL: weights only */
-/* What a training starts from: layers with fresh=1 keep their initialisation, and where there are any, the teacher
- * starts as the student; all else is as in load. */
+/* What a training starts from: layers with fresh=1 keep their initialisation, and where there are
+ * any, the teacher starts as the student; all else is as in load. */
 am_status am_weights_begin(am_trainer *, const char *path, am_err *);
 int       am_fresh_layers(const am_net *);
 am_status am_weights_take(am_trainer *, const am_tensors *, const char *path, am_progress *, am_err *);

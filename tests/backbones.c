@@ -312,7 +312,8 @@ static void every_cfg_steps_thin(void **state)
  * nothing but its heads and its MixBlock is fresh. */
 static void fine_grained_nets_start_from_imagenet(void **state)
 {
-    static const char *const nets[] = {"resnet18", "resnext50"}, *const sets[] = {"cub", "aircraft"};
+    static const char *const nets[] = {"resnet18", "resnext50"};
+    static const char *const sets[] = {"cub", "aircraft"};
     (void)state;
     am_backend be;
     t_open_machine(&be, 2);

@@ -170,7 +170,7 @@ static void a_teacher_starts_from_the_student(void **state)
 
 /* ---- from the weights of another net ---- */
 #define BODY                                                                                       \
-    "[net]\nbatch=4\nwidth=8\nheight=8\n[convolutional]\nname=body\nbatch_normalize=1\n"            \
+    "[net]\nbatch=4\nwidth=8\nheight=8\n[convolutional]\nname=body\nbatch_normalize=1\n"           \
     "filters=4\nsize=3\npad=1\nactivation=relu\n[avgpool]\nname=pool\n"
 #define END(n, fresh)                                                                              \
     "[connected]\ninput=pool\n" fresh "output=" #n "\nactivation=linear\n[softmax]\n"
@@ -183,7 +183,7 @@ static void is_span(const float *a, const float *b, t_span s, int same)
     assert_int_equal(!memcmp(a + s.at, b + s.at, s.count * sizeof *a), same);
 }
 
-/* A net of ten classes and one head, trained, is where one of seven with two heads, a MixBlock and a
+/* A trained net of ten classes and one head is where one of seven with two heads, a MixBlock and a
  * teacher begins: its body, bit for bit, and the initialisation of the rest. */
 static void fresh_layers_take_nothing(void **state)
 {
@@ -273,7 +273,7 @@ static void without_the_key_another_net_is_refused(void **state)
         forget(&after);
         t_lab_close(&other);
     }
-    /* whoever does not start a training wants them whole, and is not told of a key that would not help */
+    /* who does not start a training wants them whole, and is told of no key that would not help */
     t_lab_open(&other, &be, BODY END(7, "fresh=1\n"));
     assert_int_equal(am_weights_load(&other.t, path, NULL, &e), AM_EINPUT);
     assert_null(strstr(e.text, "fresh"));

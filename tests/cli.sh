@@ -94,6 +94,10 @@ expect 0 'no WEIGHTS are given: every layer starts fresh' classifier train "$D" 
 expect 1 'plain\.weights: has no tensor .*; fresh=1 in that section' classifier train "$D" "$T/tiny.cfg" "$T/plain.weights"
 expect 0 '"mix":"comixup"' bench "$T/tiny.cfg" -steps 1 -threads 1 -batch 4 -mix all
 holds "bench -mix all prints one JSON object a method" [ "$("$T/json" <"$T/out")" -gt 10 ]
+holds "AttentiveMix too, which in a training wants a file" grep -q '"mix":"attentivemix".*"ratio":' "$T/out"
+printf '[mix]\nmethod=attentivemix\nweights=%s\n' "$T/none.weights" | cat "$T/plain.cfg" - >"$T/attentive.cfg"
+expect 0 'method        attentivemix' net "$T/attentive.cfg"
+expect 1 'none\.weights: no such file' classifier train "$D" "$T/attentive.cfg"
 expect 0 '"ms_per_step":' bench "$T/tiny.cfg" -steps 2 -threads 1
 holds "bench prints one JSON object" [ "$("$T/json" <"$T/out")" = 1 ]
 

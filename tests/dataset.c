@@ -222,8 +222,8 @@ static void refuses_damaged_cifar(void **state)
     put("c/both.bin", "");
     assert_int_equal(truncate(at(path, "c/both.bin"), RECORD10 * RECORD100), 0);
     refused("classes=10\nvalid=%/c/both.bin\n", 2, "x.data:2",
-            "cannot tell what valid=%/c/both.bin is; add format=cifar100, cifar10, folder, list, npy or "
-            "shapes");
+            "cannot tell what valid=%/c/both.bin is; add format=cifar100, cifar10, folder, list, "
+            "npy or shapes");
     refused("classes=100\nformat=cifar100\nvalid=%/c/cut.bin\n", 2, "c/cut.bin",
             "7000 bytes are 2 records of CIFAR-100 (3074 bytes each) and 852 bytes more; the file "
             "is cut or of another kind,"
