@@ -26,23 +26,45 @@ am_status do_train(line *l, am_err *e)
     return st;
 }
 
+static void tell_score(void *user, const am_score_news *n)
+{
+    (void)user;
+    printf("%s/%s: %ld images, loss %.4f, top-1 %.2f %%, top-%d %.2f %%", n->net, n->head,
+           n->samples, n->loss, n->top1, n->k, n->topk);
+    printf(", ECE %.2f %%, gap %+.2f %%\n", n->ece, n->gap);
+    fflush(stdout);
+}
+
+static void tell_corrupted(void *user, const am_corrupted_news *n)
+{
+    char some[32] = "";
+    (void)user;
+    if (n->of < n->all) snprintf(some, sizeof some, "%d of ", n->of);
+    if (n->name) printf("%s/%s %s", n->net, n->head, n->name);
+    else
+        printf("%s/%s mean of %s%s%d corruptions", n->net, n->head, some,
+               n->all == 15 ? "the benchmark's " : "", n->all);
+    printf(": %ld images, top-1 %.2f %%, severity 1 to 5", n->images, n->top1);
+    for (int k = 0; k < AM_SEVERITIES; k++) printf(" %.2f", n->severity[k]);
+    printf(" %%\n");
+    fflush(stdout);
+}
+
 am_status do_valid(line *l, am_err *e)
 {
     screen s;
     am_watch w = screen_watch(&s);
-    am_epoch_news n;
-    am_score_news scores[4];
+    am_valid_request q = {.net = l->net,
+                          .head = l->head,
+                          .bins = l->bins,
+                          .tell = tell_score,
+                          .tell_corrupted = tell_corrupted};
     model_words(l);
     if (l->net && strcmp(l->net, "teacher") && strcmp(l->net, "student"))
         return line_wrong(e, "-net %s: teacher or student", l->net);
     if (l->head && strcmp(l->head, "one") && strcmp(l->head, "mix"))
         return line_wrong(e, "-head %s: one or mix", l->head);
-    AM_TRY(am_valid(&l->run, l->net, l->head, &w, &n, scores, e));
-    for (int i = 0; i < n.scores; i++)
-        printf("%s/%s: %ld images, loss %.4f, top-1 %.2f %%, top-%d %.2f %%\n", scores[i].net,
-               scores[i].head, scores[i].samples, scores[i].loss, scores[i].top1, scores[i].k,
-               scores[i].topk);
-    return AM_OK;
+    return am_valid(&l->run, &q, &w, e);
 }
 
 static am_status guess_one(am_predictor *p, const char *path, int top, int many, am_err *e)

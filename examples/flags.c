@@ -29,6 +29,7 @@ static const flag flags[] = {
     {"-batch", TRAIN | VALID | NET | BENCH, 0, AT(batch)},
     {"-net", VALID, 0, AT(net)},
     {"-head", VALID, 0, AT(head)},
+    {"-bins", VALID, 0, AT(bins)},
     {"-t", PREDICT, 0, AT(top)},
     {"-lambda", SHEET, 0, AT(lambda)},
     {"-n", SHEET, 0, AT(pairs)},

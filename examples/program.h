@@ -26,7 +26,7 @@ typedef struct line {
     const char *word[MAX_WORDS];
     int words;
     am_run run;
-    const char *net, *head, *lambda, *top, *pairs, *steps, *train, *valid, *size;
+    const char *net, *head, *bins, *lambda, *top, *pairs, *steps, *train, *valid, *size;
     const char *epochs, *batch, *threads, *seed;
 } line;
 

@@ -17,7 +17,8 @@ mkdir -p "$out/body" "$out/cifar10" "$out/cifar100" "$out/tiny" "$out/imagenet" 
 # ---- experiments ----
 # What a data set's recipe says lies in variables: size classes batch parts epochs rate decay
 # augmentation stats (lines of [net]); floor block end for AutoMix (the rate's floor, lines of [mix],
-# the teacher's last momentum).  Then one call of experiment writes one cfg.
+# the teacher's last momentum); fresh, a line of heads and MixBlock where the training starts from
+# another one's weights.  Then one call of experiment writes one cfg.
 
 cifar_stats="mean=0.4914,0.4822,0.4465
 std=0.2023,0.1994,0.2010"
@@ -37,7 +38,7 @@ title() {
 head_of() {
     cat <<END
 [connected]
-input=pool
+input=pool$fresh
 output=$classes
 activation=linear
 
@@ -121,7 +122,7 @@ experiment() {
             echo
             echo "[mixblock]"
             echo "name=mixblock"
-            if [ "$net" = wrn28_8 ]; then echo "input=stage2"; else echo "input=stage3"; fi
+            if [ "$net" = wrn28_8 ]; then echo "input=stage2"; else echo "input=stage3$fresh"; fi
             echo "reduction=2"
             echo "lambda_concat=1"
             echo "upsample=nearest"
@@ -180,7 +181,7 @@ table6() {
     for t in alone ce mp; do experiment "$1" resnet18 automix $t; done
 }
 
-fine=0 note=
+fine=0 note= fresh=
 parts=1 batch=100 decay=0.0001 end=0.999999 floor=0.05
 size=32 rate=0.1 epochs=800 block= stats=$cifar_stats
 a_mixup=1 a_cut=0.2 a_mask=0.2 a_manifold=2
@@ -217,6 +218,7 @@ filter=bicubic
 resize=256"
 note="Four parts of 64, as published: each has batch statistics and partners of its own."
 each imagenet resnet18 resnet34 resnet50 resnet101
+experiment imagenet resnext50 none # where cub and aircraft start
 
 fine=1 size=224 batch=16 parts=1 rate=0.001 decay=0.0005 epochs=200
 a_mask=0.2 a_manifold=0.5
@@ -228,7 +230,9 @@ resized_crop=1
 crop_scale=0.5,1
 filter=bilinear
 resize=256"
-note="The published figures start from weights learned on ImageNet; the rate is that of fine-tuning."
+note="Give WEIGHTS of an ImageNet training of this net, as the published ones: the rate is that of fine-tuning."
+fresh="
+fresh=1"
 full=CUB-200-2011 classes=200
 each cub resnet18 resnext50
 full=FGVC-Aircraft classes=100

@@ -22,6 +22,7 @@ check_md5() {
 unpack() {
     case $1 in
     *.zip) unzip -q "$1" -d "$2" ;;
+    *.tar) tar -xf "$1" -C "$2" --no-same-owner ;;
     *) tar -xzf "$1" -C "$2" --no-same-owner ;;
     esac
 }

@@ -2,6 +2,8 @@
 # the file csv with one line a cell.
 #
 #     trial ROW TRIAL LAST {...}                                    an epoch of a log
+#     score ROW TRIAL TOP1                                          of corrupted images
+#     absent                                                        the images of the next row are not there
 #     row|NUMBER|ROW|COLUMN|DATA|CFG|EPOCHS|PUBLISHED|...           after the epochs of its trials
 BEGIN { FS = "|"; print "table,row,column,cfg,epochs,trials,top1,deviation,published" >csv }
 
@@ -43,6 +45,14 @@ function end_trial() {
     if (v != "") value[++count] = v
     next
 }
+/^score / {
+    split($0, word, " ")
+    end_trial()
+    last = count = 1
+    value[1] = word[4]
+    next
+}
+/^absent$/ { absent = 1; next }
 /^row[|]/ {
     end_trial()
     ours = deviation = ""
@@ -56,8 +66,8 @@ function end_trial() {
     if (!($3 in seen_row)) { seen_row[$3] = 1; row[++rows] = $3 }
     if (!($4 in seen_column)) { seen_column[$4] = 1; column[++columns] = $4 }
     part = done && done < trials ? sprintf(", %d of %d trials", done, trials) : ""
-    cell[$3, $4] = (ours == "" ? "-" : ours (deviation == "" ? "" : " ± " deviation) part) (published == "" ? "" : " (" published ")")
-    done = sum = squares = 0
+    cell[$3, $4] = (ours == "" ? (absent ? "no data" : "-") : ours (deviation == "" ? "" : " ± " deviation) part) (published == "" ? "" : " (" published ")")
+    done = sum = squares = absent = 0
 }
 END {
     print title

@@ -12,6 +12,10 @@
 #     -trials N     instead of the table's own
 #     -print        only print what is done
 #
+# A row that ends in from=FILE begins with those weights, apart from the layers with fresh=1.
+# A row that ends in of=COLUMN trains nothing: what that column trained is scored on DATA's corruptions, and its
+# figure is the mean over 19 of them; where DATA's folder of corruptions is not there the cell says so.
+#
 # A row's trial is the median of its last epochs, a cell the mean of the trials; the head is the teacher's
 # first, or the student's where there is no teacher.  Leaves results/TABLE/table.md and table.csv.
 set -u
@@ -71,7 +75,7 @@ awk -F '|' -v epochs="$epochs" -v file="$file" '
         print key "=" value
         next
     }
-    NF < 6 || NF > 7 { bad("not ROW | COLUMN | DATA | CFG | EPOCHS | PUBLISHED [| needs=ROW]") }
+    NF < 6 || NF > 7 || (NF == 7 && $7 !~ /^(needs|of|from)=/) { bad("not ROW | COLUMN | DATA | CFG | EPOCHS | PUBLISHED [| needs=ROW, of=COLUMN or from=FILE]") }
     { $1 = $1; n++; print n, $1, $2, $3, $4, (epochs ? epochs : $5), $6, $7 }' OFS='|' "$file" >"$rows.part" || exit 2
 mv "$rows.part" "$rows"
 said() { sed -n "s/^$1=//p" "$rows"; }
@@ -85,8 +89,36 @@ where() { awk -F '|' -v n="$1" -v t="$2" -v out="$out" '
 field() { awk -F '|' -v n="$1" -v f="$2" '$1 == n { print $f }' "$rows"; }
 base() { basename "$1" .cfg; }
 
+# number_of ROW COLUMN
+number_of() { awk -F '|' -v r="$1" -v c="$2" '$2 == r && $3 == c { print $1 }' "$rows"; }
+corruptions_of() { sed -n 's/^[ \t]*corruptions[ \t]*=[ \t]*//p' "${1%% *}" | sed 's/[ \t\r]*$//'; }
+absent() { case $(field "$1" 8) in of=*) [ ! -d "$(corruptions_of "$(field "$1" 4)")" ] ;; *) false ;; esac; }
+
+# score ROW-NUMBER TRIAL [GPU]: another column's weights on corrupted images
+score() {
+    dir=$(where "$1" "$2") cfg=$(field "$1" 5) data=$(field "$1" 4) column=$(field "$1" 8)
+    data=${data%% *}
+    other=$(number_of "$(field "$1" 2)" "${column#of=}")
+    weights=$(where "$other" "$2")/$(base "$(field "$other" 5)")_final.weights
+    [ ! -f "$dir/valid.txt" ] || return 0
+    if absent "$1"; then
+        echo "table.sh: $(field "$1" 2), $(field "$1" 3) is left out: $(corruptions_of "$data") of $data is not there" >&2
+        return 0
+    fi
+    [ -f "$weights" ] || { echo "table.sh: $dir needs $weights, which is not done" >&2; return 1; }
+    mkdir -p "$dir" || return 1
+    echo "$(field "$1" 2), $(field "$1" 3), trial $2: $dir" >&2
+    # shellcheck disable=SC2086
+    "$AUTOMIX" classifier valid "$data" "$cfg" "$weights" ${3:+-gpus "$3"} $flags >"$dir/valid.part" 2>>"$dir/err" </dev/null &
+    child=$!
+    wait $child && mv "$dir/valid.part" "$dir/valid.txt" && return 0
+    echo "table.sh: $dir: $(tail -n 1 "$dir/err")" >&2
+    return 1
+}
+
 # train ROW-NUMBER TRIAL [GPU]: one training, from where it stopped
 train() {
+    case $(field "$1" 8) in of=*) score "$@"; return ;; esac
     dir=$(where "$1" "$2") cfg=$(field "$1" 5) data=$(field "$1" 4)
     [ ! -f "$dir/$(base "$cfg")_final.weights" ] || return 0
     source=${data%% *} more=
@@ -94,17 +126,21 @@ train() {
     [ -f "$cfg" ] && [ -f "$source" ] || { echo "table.sh: $cfg or $source is not there" >&2; return 1; }
     mkdir -p "$dir" || return 1
     { sed '/^[ \t]*backup[ \t]*=/d' "$source"; echo "backup=$dir"; echo "$more" | tr ' ' '\n'; } >"$dir/run.data"
-    needs=$(field "$1" 8)
-    if [ -n "$needs" ]; then
-        other=$(awk -F '|' -v r="${needs#needs=}" -v c="$(field "$1" 3)" '$2 == r && $3 == c { print $1 }' "$rows")
+    needs=$(field "$1" 8) begin=-resume
+    case $needs in
+    from=*)
+        [ -f "$dir/$(base "$cfg")_last.weights" ] || begin=${needs#from=}
+        [ "$begin" = -resume ] || [ -f "$begin" ] || { echo "table.sh: $cfg starts from $begin, which is not there" >&2; return 1; } ;;
+    needs=*)
+        other=$(number_of "${needs#needs=}" "$(field "$1" 3)")
         weights=$(where "$other" "$2")/$(base "$(field "$other" 5)")_final.weights
         [ -f "$weights" ] || { echo "table.sh: $cfg needs $weights, which is not done" >&2; return 1; }
         sed "s|^weights=.*|weights=$weights|" "$cfg" >"$dir/$(basename "$cfg")"
-        cfg=$dir/$(basename "$cfg")
-    fi
+        cfg=$dir/$(basename "$cfg") ;;
+    esac
     echo "$(field "$1" 2), $(field "$1" 3), trial $2: $dir" >&2
     # shellcheck disable=SC2086
-    "$AUTOMIX" classifier train "$dir/run.data" "$cfg" -seed "$2" -epochs "$(field "$1" 6)" -resume \
+    "$AUTOMIX" classifier train "$dir/run.data" "$cfg" "$begin" -seed "$2" -epochs "$(field "$1" 6)" \
         ${3:+-gpus "$3"} $flags >>"$dir/out" 2>>"$dir/err" </dev/null &
     child=$!
     wait $child
@@ -114,7 +150,7 @@ train() {
     return 1
 }
 
-# work NEEDING WORKER WORKERS [GPU]: every WORKERS-th of the trainings that need (1) or do not need (0) another row
+# work NEEDING WORKER WORKERS [GPU]: every WORKERS-th of the rows that need (1) or do not need (0) another one
 work() {
     child=
     trap 'trap "" INT TERM; [ -z "$child" ] || { kill "$child"; wait "$child"; } 2>/dev/null; exit 130' INT TERM
@@ -152,7 +188,10 @@ log_of() { echo "$(where "$1" "$2")/$(base "$(field "$1" 5)").log.jsonl"; }
     sed -n '/^[0-9]/!p' "$rows"
     for n in $(awk -F '|' '/^[0-9]/ { print $1 }' "$rows"); do
         t=1
+        if absent "$n"; then echo "absent"; fi
         while [ "$t" -le "$trials" ]; do
+            scores=$(where "$n" "$t")/valid.txt
+            [ ! -f "$scores" ] || sed -n "s|^[a-z]*/one mean of 19 corruptions: .* top-1 \([0-9.]*\) %.*|score $n $t \1|p" "$scores" | head -n 1
             log=$(log_of "$n" "$t")
             [ ! -f "${log%.log.jsonl}_final.weights" ] || sed "s/^/trial $n $t $last /" "$log"
             t=$((t + 1))

@@ -32,7 +32,13 @@ typedef struct am_step_news {
 } am_step_news;
 
 /* One head of one net on the validation set. */
-typedef struct am_score_news { const char *net, *head; double loss, top1, topk; int k; long samples; } am_score_news;
+typedef struct am_score_news {
+    const char *net, *head;
+    double loss, top1, topk;    /* top in percent, as ece and gap */
+    double ece, gap;            /* calibration error; mean confidence - accuracy (calibration.h) */
+    int k;
+    long samples;
+} am_score_news;
 
 typedef struct am_epoch_news {
     long epoch, epochs;
@@ -53,7 +59,25 @@ typedef struct am_watch {
 } am_watch;
 
 am_status am_train(const am_run *, const am_watch *, am_err *);
-am_status am_valid(const am_run *, const char *net, const char *head, const am_watch *, am_epoch_news *, am_score_news scores[4], am_err *);
+
+/* One net and head on a corruption of the validation images, or on all of them. */
+enum { AM_SEVERITIES = 5 };
+typedef struct am_corrupted_news {
+    const char *name, *net, *head;
+    int of, all;                /* name NULL: a mean over `of` of all 19, or of the benchmark's 15 */
+    double top1, severity[AM_SEVERITIES];   /* percent */
+    long images;
+} am_corrupted_news;
+
+/* net, head: those alone, or NULL.  The headline comes first.  bins: a file for the reliability
+ * diagrams, or NULL.  tell_corrupted: where the .data file names a folder of corruptions. */
+typedef struct am_valid_request {
+    const char *net, *head, *bins;
+    void *user;
+    void (*tell)(void *user, const am_score_news *);
+    void (*tell_corrupted)(void *user, const am_corrupted_news *);
+} am_valid_request;
+am_status am_valid(const am_run *, const am_valid_request *, const am_watch *, am_err *);
 
 typedef struct am_guess { const char *name; double probability; int id; } am_guess;
 typedef struct am_predictor am_predictor;

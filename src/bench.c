@@ -170,7 +170,8 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
     course *course_of = calloc(AM_MAX_MIXES, sizeof *course_of);
     double *ms = calloc((size_t)steps * AM_MAX_MIXES, sizeof *ms);
     am_trainer_options o = {
-        .learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed};
+        .learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed,
+        .made_up = 1};
     am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s) s = am_open_backend(&be, run, &c, e);

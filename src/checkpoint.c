@@ -17,6 +17,12 @@ static int has(const am_trainer *t, int kind, const am_layer *l, const am_param 
     return kind == 0 || p->role == AM_LEARNED;
 }
 
+/* begin: a training starts, and layers with fresh=1 take nothing. */
+static int takes(const am_trainer *t, int kind, int begin, const am_layer *l, const am_param *p)
+{
+    return has(t, kind, l, p) && !(begin && l->fresh);
+}
+
 static am_dev place_of(const am_trainer *t, int kind, const am_param *p)
 {
     const am_weights *w = kind == 1 ? &t->teacher : &t->student;
@@ -80,42 +86,45 @@ out:
 }
 
 /* Check every tensor before any is used, so that nothing is ever half-loaded. */
-static am_status check(const am_trainer *t, const am_tensors *f, int kind, const char *path,
-                       am_err *e)
+static am_status check(const am_trainer *t, const am_tensors *f, int kind, int begin,
+                       const char *path, am_err *e)
 {
+    const char *next =
+        begin ? "; fresh=1 in that section lets the layer start anew, and the rest from this file"
+              : "";
     for (int i = 1; i < t->net.layers; i++)
         for (int k = 0; k < t->net.layer[i].params; k++) {
             const am_layer *l = &t->net.layer[i];
             const am_param *p = &l->param[k];
             char name[80];
-            if (!has(t, kind, l, p)) continue;
+            if (!takes(t, kind, begin, l, p)) continue;
             snprintf(name, sizeof name, "%s.%d.%s", kinds[kind], l->index - 1, p->name);
             const am_tensor *x = am_tensor_find(f, name);
             if (!x)
                 return am_fail(e, AM_EINPUT, (am_loc){path, 0},
                                "has no tensor %s, which layer %d ([%s], %s:%d) needs: these are "
-                               "weights of another network",
+                               "weights of another network%s",
                                name, l->index - 1, l->type->name, l->loc.file ? l->loc.file : "cfg",
-                               l->loc.line);
+                               l->loc.line, next);
             int same = x->type == AM_F32 && x->dims == p->dims;
             for (int d = 0; same && d < p->dims; d++) same = x->dim[d] == p->dim[d];
             if (!same)
                 return am_fail(e, AM_EINPUT, (am_loc){path, 0},
                                "%s has %zu numbers in another shape than layer %d ([%s], %s:%d) "
-                               "needs (%zu): these are weights of another network",
+                               "needs (%zu): these are weights of another network%s",
                                name, am_tensor_count(x), l->index - 1, l->type->name,
-                               l->loc.file ? l->loc.file : "cfg", l->loc.line, p->count);
+                               l->loc.file ? l->loc.file : "cfg", l->loc.line, p->count, next);
         }
     return AM_OK;
 }
 
-static void use(am_trainer *t, const am_tensors *f, int kind)
+static void use(am_trainer *t, const am_tensors *f, int kind, int begin)
 {
     for (int i = 1; i < t->net.layers; i++)
         for (int k = 0; k < t->net.layer[i].params; k++) {
             const am_param *p = &t->net.layer[i].param[k];
             char name[80];
-            if (!has(t, kind, &t->net.layer[i], p)) continue;
+            if (!takes(t, kind, begin, &t->net.layer[i], p)) continue;
             snprintf(name, sizeof name, "%s.%d.%s", kinds[kind], t->net.layer[i].index - 1,
                      p->name);
             t->be->ops->upload(t->be, p->count, am_tensor_find(f, name)->data,
@@ -130,17 +139,25 @@ static int holds(const am_tensors *f, const char *prefix)
     return 0;
 }
 
-am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
-                          am_progress *progress, am_err *e)
+int am_fresh_layers(const am_net *net)
+{
+    int n = 0;
+    for (int i = 1; i < net->layers; i++) n += net->layer[i].fresh && net->layer[i].params;
+    return n;
+}
+
+/* A teacher that would share only part of a net's history starts as its student, statistics too. */
+static am_status take(am_trainer *t, const am_tensors *f, const char *path, am_progress *progress,
+                      int begin, am_err *e)
 {
     int velocity = progress && am_is(t->student.velocity),
-        teacher = t->has_teacher && holds(f, "teacher.");
+        teacher = t->has_teacher && holds(f, "teacher.") && !(begin && am_fresh_layers(&t->net));
     if (progress && t->has_teacher && !teacher)
         return am_fail(e, AM_EINPUT, (am_loc){path, 0},
                        "has no teacher, and the cfg has a [momentum_teacher]: this run cannot be "
                        "resumed; start it from these weights instead of with -resume");
-    AM_TRY(check(t, f, 0, path, e));
-    if (teacher) AM_TRY(check(t, f, 1, path, e));
+    AM_TRY(check(t, f, 0, begin, path, e));
+    if (teacher) AM_TRY(check(t, f, 1, begin, path, e));
     const am_tensor *counters = am_tensor_find(f, "run.counters"),
                     *sums = am_tensor_find(f, "run.sums");
     if (progress) {
@@ -149,7 +166,7 @@ am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
             return am_fail(e, AM_EINPUT, (am_loc){path, 0},
                            "holds weights but not the state of a run, so it cannot be resumed; "
                            "give it as WEIGHTS instead");
-        if (velocity) AM_TRY(check(t, f, 2, path, e));
+        if (velocity) AM_TRY(check(t, f, 2, begin, path, e));
         const int64_t *whole = counters->data;
         const double *real = sums->data;
         *progress = (am_progress){.step = (long)whole[0],
@@ -159,10 +176,10 @@ am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
                                   .best = real[1]};
         memcpy(progress->sums, real + 2, sizeof progress->sums);
     }
-    use(t, f, 0);
-    if (velocity) use(t, f, 2);
+    use(t, f, 0, begin);
+    if (velocity) use(t, f, 2, begin);
     if (teacher)
-        use(t, f, 1);
+        use(t, f, 1, begin);
     else if (t->has_teacher)
         am_weights_copy(&t->net, &t->student, &t->teacher);
     am_weights_prepare(&t->net, &t->student);
@@ -170,11 +187,27 @@ am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
     return t->be->ops->sync(t->be, e);
 }
 
-am_status am_weights_load(am_trainer *t, const char *path, am_progress *progress, am_err *e)
+am_status am_weights_take(am_trainer *t, const am_tensors *f, const char *path,
+                          am_progress *progress, am_err *e)
+{
+    return take(t, f, path, progress, 0, e);
+}
+
+static am_status load(am_trainer *t, const char *path, am_progress *progress, int begin, am_err *e)
 {
     am_tensors f = {0};
     am_status s = am_weights_read(&f, path, e);
-    if (!s) s = am_weights_take(t, &f, path, progress, e);
+    if (!s) s = take(t, &f, path, progress, begin, e);
     am_tensors_free(&f);
     return s;
+}
+
+am_status am_weights_load(am_trainer *t, const char *path, am_progress *progress, am_err *e)
+{
+    return load(t, path, progress, 0, e);
+}
+
+am_status am_weights_begin(am_trainer *t, const char *path, am_err *e)
+{
+    return load(t, path, NULL, 1, e);
 }

@@ -46,11 +46,14 @@ struct am_dataset {
     am_status (*silhouette)(const am_dataset *, int index, unsigned char *plane, am_err *);
 };
 
+/* Images first .. first + count - 1 of a set that outlives this one and stays its owner's. */
+am_status am_dataset_slice(am_dataset *, const am_dataset *whole, int first, int count, am_err *);
+
 /* A .data file.  classes, train, valid, names, labels, backup, top as Darknet's; format, per_class, ... ours. */
 typedef struct am_data {
     am_arena mem;
     int classes, top, per_class;
-    const char *file, *backup, *format;
+    const char *file, *backup, *format, *corruptions;
     const char *train_path, *valid_path;
     const char *const *names, *const *labels;           /* [classes] from the files of those keys, or NULL */
     am_dataset train, valid;

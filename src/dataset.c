@@ -13,7 +13,7 @@
 
 typedef struct options {
     int classes, top, per_class;
-    const char *train, *valid, *names, *labels, *backup, *format;
+    const char *train, *valid, *names, *labels, *backup, *format, *corruptions;
 } options;
 #define OPTIONS options
 const am_key am_data_keys[] = {
@@ -30,9 +30,12 @@ const am_key am_data_keys[] = {
             "folder for weights, logs and pictures of the run; made if its parent exists"),
     AM_INT(top, 1, 1e6, "1", "a prediction counts for top-k when the class is among this many"),
     AM_WORD(format, "",
-            "cifar100, cifar10, folder, list or shapes; default: guessed from the path where that "
-            "is safe"),
+            "cifar100, cifar10, folder, list, npy or shapes; default: guessed from the path where "
+            "that is safe"),
     AM_INT(per_class, 0, 1e6, "0", "train on the first so many images of each class; 0: on all"),
+    AM_WORD(corruptions, "",
+            "folder of corrupted validation images (CIFAR-100-C): a .npy file for each corruption, "
+            "five severities one after the other, and labels.npy; valid scores them too"),
     {0}};
 
 static am_loc line_of(const am_section *s, const char *key)
@@ -45,6 +48,10 @@ static am_loc line_of(const am_section *s, const char *key)
 /* How to get what is not there. */
 static const char *hint(const char *path)
 {
+    if (strstr(path, "CIFAR-100-C"))
+        return "scripts/get_cifar100c.sh fetches CIFAR-100-C into data/";
+    if (strstr(path, "CIFAR-10-C"))
+        return "scripts/get_cifar10c.sh fetches CIFAR-10-C into data/";
     if (strstr(path, "cifar-100") || strstr(path, "cifar100"))
         return "scripts/get_cifar100.sh fetches CIFAR-100 into data/";
     if (strstr(path, "cifar-10") || strstr(path, "cifar10"))
@@ -74,11 +81,12 @@ static am_status open_set(am_data *d, am_dataset *set, const am_section *s, cons
     const am_format *f = *d->format ? am_format_find(d->format) : am_format_guess(path);
     if (!f && *d->format)
         return am_fail(e, AM_EINPUT, line_of(s, "format"),
-                       "format=%s is none of cifar100, cifar10, folder, list, shapes", d->format);
+                       "format=%s is none of cifar100, cifar10, folder, list, npy, shapes",
+                       d->format);
     if (!f)
         return am_fail(e, AM_EINPUT, at,
-                       "cannot tell what %s=%s is; add format=cifar100, cifar10, folder, list or"
-                       " shapes", key, path);
+                       "cannot tell what %s=%s is; add format=cifar100, cifar10, folder, list, "
+                       "npy or shapes", key, path);
     AM_TRY(f->open(set, d, path, train, e));
     if (d->names) set->name = d->names;
     if (!set->count) return am_fail(e, AM_EINPUT, at, "%s=%s holds no images", key, path);
@@ -129,6 +137,7 @@ static am_status open_data(am_data *d, const char *file, int which, am_err *e)
 {
     am_section s;
     options o;
+    struct stat st;
     d->file = am_dup(&d->mem, file);
     if (!d->file) return am_fail(e, AM_ENOMEM, (am_loc){file, 0}, "no memory for its name");
     AM_TRY(am_cfg_load_data(&s, &d->mem, file, e));
@@ -138,6 +147,7 @@ static am_status open_data(am_data *d, const char *file, int which, am_err *e)
     d->per_class = o.per_class;
     d->backup = o.backup;
     d->format = o.format;
+    d->corruptions = o.corruptions;
     d->train_path = o.train;
     d->valid_path = o.valid;
     if (d->top > d->classes)
@@ -148,6 +158,10 @@ static am_status open_data(am_data *d, const char *file, int which, am_err *e)
     if (which & AM_DATA_TRAIN) AM_TRY(check_backup(d, line_of(&s, "backup"), e));
     if (which & AM_DATA_TRAIN) AM_TRY(open_set(d, &d->train, &s, "train", o.train, 1, e));
     if (which & AM_DATA_VALID) AM_TRY(open_set(d, &d->valid, &s, "valid", o.valid, 0, e));
+    if (which & AM_DATA_VALID && *d->corruptions &&
+        (stat(d->corruptions, &st) || !S_ISDIR(st.st_mode)))
+        return am_fail(e, AM_EINPUT, line_of(&s, "corruptions"), "corruptions=%s is no folder; %s",
+                       d->corruptions, hint(d->corruptions));
     if (!d->names) d->names = d->train.name ? d->train.name : d->valid.name;
     return AM_OK;
 }

@@ -1,5 +1,5 @@
-/* dataset_subset.c: the first images of each class, as a data set around another one: per_class=N,
- * for runs on little data.  The order is the other set's. */
+/* dataset_subset.c: part of a data set as a set of its own, in the other one's order: the first
+ * images of each class (per_class=N, for runs on little data), or a slice. */
 #include "dataset.h"
 #include <stdlib.h>
 
@@ -69,5 +69,43 @@ am_status am_dataset_first(am_dataset *d, int per_class, const char *path, am_er
     d->where = where;
     d->close = close_set;
     d->silhouette = s->whole.silhouette ? read_silhouette : NULL;
+    return AM_OK;
+}
+
+/* ---- a slice ---- */
+typedef struct slice { const am_dataset *whole; int first; } slice;
+
+static am_status read_slice(const am_dataset *d, int i, am_image *img, am_err *e)
+{
+    const slice *s = d->state;
+    return s->whole->read(s->whole, s->first + i, img, e);
+}
+
+static const char *where_in_slice(const am_dataset *d, int i)
+{
+    const slice *s = d->state;
+    return s->whole->where ? s->whole->where(s->whole, s->first + i) : NULL;
+}
+
+static void close_slice(am_dataset *d)
+{
+    free(d->state);
+    *d = (am_dataset){0};
+}
+
+am_status am_dataset_slice(am_dataset *d, const am_dataset *whole, int first, int count, am_err *e)
+{
+    slice *s = malloc(sizeof *s);
+    *d = (am_dataset){0};
+    if (!s) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for part of a data set");
+    *s = (slice){whole, first};
+    *d = (am_dataset){.count = count,
+                      .classes = whole->classes,
+                      .label = whole->label + first,
+                      .name = whole->name,
+                      .state = s,
+                      .read = read_slice,
+                      .where = where_in_slice,
+                      .close = close_slice};
     return AM_OK;
 }

@@ -75,7 +75,8 @@ am_status am_describe_net(const am_run *run, FILE *to, am_err *e)
     am_cfg c;
     am_backend be = {0};
     am_trainer *t = calloc(1, sizeof *t);
-    am_trainer_options o = {.learn = 1, .batch = run->batch, .mix = run->mix, .seed = run->seed};
+    am_trainer_options o = {
+        .learn = 1, .batch = run->batch, .mix = run->mix, .seed = run->seed, .made_up = 1};
     am_status s =
         t ? am_cfg_load(&c, &mem, run->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s) s = am_open_backend(&be, run, &c, e);

@@ -11,7 +11,9 @@ static const char *const commands[][2] = {
     {"classifier train",
      "DATA CFG [WEIGHTS] [-gpus 0,1] [-seed N] [-epochs N] [-mix METHOD] [-resume] [-clear] "
      "[-backend auto|cpu|simd|cuda] [-threads N] [-plans FILE] [-uncaptured]"},
-    {"classifier valid", "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix]"},
+    {"classifier valid",
+     "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix] [-bins FILE.csv]        ECE: "
+     "calibration error; gap: confidence - accuracy; bins: for the reliability diagram"},
     {"classifier predict", "DATA CFG WEIGHTS [IMAGE ...] [-t TOP]        images from the arguments "
                            "or, with none, from standard input"},
     {"classifier sheet", "DATA CFG WEIGHTS OUT.png [-lambda 0,0.25,0.5,0.75,1] [-mix METHOD|all] "
@@ -26,6 +28,9 @@ static const char *const commands[][2] = {
                     "set, with DIR/shapes.data"},
     {"help", "[SECTION|METHOD|COMMAND]"},
 };
+
+/* [include] is read before there are rows (cfg.c). */
+static const am_key no_keys[] = {{0}};
 
 /* The nth thing that has keys: sections, layers, methods, .data files. */
 static int topic_at(int n, topic *out)
@@ -64,7 +69,16 @@ static int topic_at(int n, topic *out)
                               am_data_keys,
                               NULL},
                1;
-    n -= 4;
+    if (n == 4)
+        return *out = (topic){"include",
+                              "stands for the text of another file, file=NAME, looked up beside "
+                              "this one",
+                              NULL,
+                              "[include]\nfile=body/resnet18.layers\n",
+                              no_keys,
+                              NULL},
+               1;
+    n -= 5;
     for (int i = 0; am_layer_types()[i]; i++, n--)
         if (n == 0) {
             const am_layer_type *t = am_layer_types()[i];

@@ -34,11 +34,26 @@ static const char *const words[] = {"epoch",
                                     "mask_saturated",
                                     "attention_entropy"};
 enum { FIELDS = sizeof fields / sizeof *fields };
+/* What is known of a head of a net. */
+static const struct {
+    const char *name;
+    size_t at;
+} scores[] = {{"loss", offsetof(struct am_epoch_record, valid_loss)},
+              {"top1", offsetof(struct am_epoch_record, top1)},
+              {"topk", offsetof(struct am_epoch_record, topk)},
+              {"ece", offsetof(struct am_epoch_record, ece)},
+              {"gap", offsetof(struct am_epoch_record, gap)}};
+enum { SCORES = sizeof scores / sizeof *scores };
 static const char *const nets[] = {"student", "teacher"}, *const heads[] = {"one", "mix"};
 
 static double *field(struct am_epoch_record *r, int i)
 {
     return (double *)((char *)r + fields[i].at);
+}
+
+static double *score(struct am_epoch_record *r, int i, int net, int head)
+{
+    return (double *)((char *)r + scores[i].at) + 2 * net + head;
 }
 
 static am_status push(am_history *h, const struct am_epoch_record *r, am_err *e)
@@ -66,12 +81,10 @@ static int parse(const char *line, struct am_epoch_record *r)
         for (int head = 0; head < 2; head++) {
             const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, nets[net]),
                         *h = cJSON_GetObjectItemCaseSensitive(n, heads[head]);
-            const cJSON *v[3] = {cJSON_GetObjectItemCaseSensitive(h, "top1"),
-                                 cJSON_GetObjectItemCaseSensitive(h, "topk"),
-                                 cJSON_GetObjectItemCaseSensitive(h, "loss")};
-            r->top1[net][head] = cJSON_IsNumber(v[0]) ? v[0]->valuedouble : NAN;
-            r->topk[net][head] = cJSON_IsNumber(v[1]) ? v[1]->valuedouble : NAN;
-            r->valid_loss[net][head] = cJSON_IsNumber(v[2]) ? v[2]->valuedouble : NAN;
+            for (int i = 0; i < SCORES; i++) {
+                const cJSON *v = cJSON_GetObjectItemCaseSensitive(h, scores[i].name);
+                *score(r, i, net, head) = cJSON_IsNumber(v) ? v->valuedouble : NAN;
+            }
         }
     cJSON_Delete(o);
     return 1;
@@ -142,9 +155,8 @@ am_status am_history_add(am_history *h, const char *path, const struct am_epoch_
         for (int head = 0; head < 2; head++) {
             if (isnan(r->top1[net][head])) continue;
             open(line, sizeof line, heads[head]);
-            number(line, sizeof line, "loss", r->valid_loss[net][head]);
-            number(line, sizeof line, "top1", r->top1[net][head]);
-            number(line, sizeof line, "topk", r->topk[net][head]);
+            for (int i = 0; i < SCORES; i++)
+                number(line, sizeof line, scores[i].name, *score(&copy, i, net, head));
             append(line, sizeof line, "}");
         }
         append(line, sizeof line, "}");

@@ -88,6 +88,8 @@ struct am_epoch_record am_job_record(const am_job *j, const am_validation *v)
             r.top1[net][head] = a && a->valid ? a->top1 : NAN;
             r.topk[net][head] = a && a->valid ? a->topk : NAN;
             r.valid_loss[net][head] = a && a->valid ? a->loss : NAN;
+            r.ece[net][head] = a && a->valid ? a->ece : NAN;
+            r.gap[net][head] = a && a->valid ? a->gap : NAN;
         }
     return r;
 }
@@ -130,13 +132,6 @@ void am_job_tell_epoch(am_job *j, const struct am_epoch_record *r, const am_vali
                        .score = score,
                        .best = j->progress.best,
                        .is_best = is_best};
-    static const char *const nets[] = {"student", "teacher"}, *const heads[] = {"one", "mix"};
-    for (int k = 1; k >= 0 && v; k--)
-        for (int head = 0; head < 2; head++) {
-            const am_accuracy *a = &v->at[k][head];
-            if (a->valid)
-                score[n.scores++] = (am_score_news){nets[k], heads[head],     a->loss,   a->top1,
-                                                    a->topk, j->examiner.top, a->samples};
-        }
+    if (v) n.scores = am_scores(v, j->examiner.top, score);
     if (j->watch->epoch) j->watch->epoch(j->watch->user, &n);
 }

@@ -56,6 +56,24 @@ static am_status loaders(am_job *j, am_err *e)
     return AM_OK;
 }
 
+/* "3 layers start fresh: 20 [connected], 22 [connected], 24 [mixblock]" */
+static void tell_fresh(am_job *j)
+{
+    char line[400];
+    int n = am_fresh_layers(&j->t.net);
+    size_t used = (size_t)snprintf(line, sizeof line, "%d layer%s fresh:", n,
+                                   n > 1 ? "s start" : " starts");
+    const char *comma = "";
+    for (int i = 1; n && i < j->t.net.layers && used + 40 < sizeof line; i++) {
+        const am_layer *l = &j->t.net.layer[i];
+        if (!l->fresh || !l->params) continue;
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s %d [%s]", comma, i - 1,
+                                 l->type->name);
+        comma = ",";
+    }
+    if (n) am_job_say(j, line);
+}
+
 static am_status begin_from(am_job *j, am_err *e)
 {
     char line[400];
@@ -80,10 +98,14 @@ static am_status begin_from(am_job *j, am_err *e)
         snprintf(line, sizeof line, "there is no %s yet: starting anew", j->last);
         am_job_say(j, line);
     } else if (j->run->weights) {
-        AM_TRY(am_weights_load(&j->t, j->run->weights, NULL, e));
+        AM_TRY(am_weights_begin(&j->t, j->run->weights, e));
         snprintf(line, sizeof line, "weights from %s", j->run->weights);
         am_job_say(j, line);
+        tell_fresh(j);
     }
+    if (!j->run->weights && am_fresh_layers(&j->t.net))
+        am_job_say(j,
+                   "no WEIGHTS are given: every layer starts fresh, not only those with fresh=1");
     j->progress = (am_progress){.best = -1, .average_loss = -1, .seed = j->t.seed_value};
     return am_history_load(&j->history, j->log, 0, e);
 }

@@ -107,6 +107,7 @@ struct am_trainer {
     long step, steps, steps_per_epoch;  /* updates done, of the whole run, of an epoch */
     uint64_t seed_value;
     const char *cfg_text;       /* goes into weight files */
+    int made_up;                /* files that a method names are not read: what they hold is drawn */
 
     /* what AutoMix asks of the schedules (see mix/automix.c) */
     struct {

@@ -81,6 +81,9 @@ const am_key am_layer_common_keys[] = {
     AM_LAYER(input, "", "the layer it reads; by default the one above"),
     AM_REAL(learning_rate, 0, 1000, "1",
             "times the net's learning rate, for this layer's parameters"),
+    AM_FLAG(fresh, "0",
+            "1: where a training starts from the WEIGHTS of another net, this layer does not: it "
+            "keeps its initialisation, and the file need not have it"),
     {0}
 };
 #undef OPTIONS
@@ -171,6 +174,7 @@ static am_status add_layer(am_net *net, const am_section *s, am_err *e)
         l->name = common.name;
     }
     l->learning_rate = common.learning_rate;
+    l->fresh = common.fresh;
     l->in[0] = common.input >= 0 ? common.input : l->index - 1;
     l->ins = 1;
     net->layers++; /* close() is owed from here on */

@@ -62,7 +62,11 @@ typedef struct am_layer_type {                          /* one row of the regist
     void (*close)(am_net *, am_layer *);                        /* may be NULL */
 } am_layer_type;
 
-typedef struct am_layer_common { const char *name; int input; double learning_rate; } am_layer_common;
+typedef struct am_layer_common {
+    const char *name;
+    int input, fresh;
+    double learning_rate;
+} am_layer_common;
 extern const am_key am_layer_common_keys[];
 
 struct am_layer {
@@ -76,6 +80,7 @@ struct am_layer {
     am_param param[AM_MAX_PARAM];
     int params;
     double learning_rate;       /* times the net's */
+    int fresh;                  /* takes nothing of the weights that a training starts from */
     double macs;                /* multiply-adds for one sample, forward */
     am_act act;                 /* shortcut: its activation, for the convolution that computes it too */
     int fusable;                /* convolution: normalised and linear; shortcut: a plain sum of equals (plan.c) */

@@ -12,7 +12,7 @@
     row(none) row(mixup) row(cutmix) row(automix) row(manifoldmix) row(resizemix)     \
     row(fmix) row(gridmixup) row(saliencymix) row(smoothmix) row(puzzlemix)    \
     row(augmix) row(patchup) row(attentivemix) row(alignmix) row(gridmix) row(comixup)
-#define FORMATS(row) row(cifar100) row(cifar10) row(shapes) row(folder) row(list)
+#define FORMATS(row) row(cifar100) row(cifar10) row(shapes) row(npy) row(folder) row(list)
 
 #ifdef AM_SIMD
 #define SIMD(row) row(simd)

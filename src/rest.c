@@ -1,4 +1,4 @@
-/* rest.c: a trained classifier at rest: valid, predict, sheet. */
+/* rest.c: a trained classifier at rest: what valid needs (scores.c), predict, sheet. */
 #include <stdlib.h>
 #include <string.h>
 #include "session.h"
@@ -32,38 +32,6 @@ am_status am_rest_open(am_rest *r, const am_run *run, int which, int batch, int 
     AM_TRY(am_trainer_start(&r->t, 0, e));
     AM_TRY(am_weights_load(&r->t, run->weights, NULL, e));
     return am_examiner_open(&r->examiner, e);
-}
-
-am_status am_valid(const am_run *run, const char *net, const char *head, const am_watch *watch,
-                   am_epoch_news *news, am_score_news scores[4], am_err *e)
-{
-    am_rest *r = calloc(1, sizeof *r);
-    static const char *const nets[] = {"student", "teacher"}, *const heads[] = {"one", "mix"};
-    am_validation v;
-    *news = (am_epoch_news){.score = scores};
-    if (!r) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    am_status s = am_rest_open(r, run, AM_DATA_VALID, run->batch > 0 ? run->batch : 100, 0, e);
-    if (!s && watch->say) watch->say(watch->user, r->be.about);
-    am_loader_options o = {.batch = r->examiner.batch,
-                           .augment = am_augment_of(&r->t.net.options, 0)};
-    if (!s && net && !strcmp(net, "teacher") && !r->t.has_teacher)
-        s = am_fail(e, AM_EUSAGE, (am_loc){"-net", 0},
-                    "%s has no [momentum_teacher], so there is only the student", run->cfg);
-    if (!s && head && !strcmp(head, "mix") && r->t.mixed_head == r->t.clean_head)
-        s = am_fail(e, AM_EUSAGE, (am_loc){"-head", 0}, "%s has only one [softmax]: one", run->cfg);
-    if (!s) s = am_loader_open(&r->loader, &r->data.valid, &o, e);
-    if (!s) s = am_examine(&r->examiner, r->loader, &v, e);
-    for (int k = 1; !s && k >= 0; k--)
-        for (int h = 0; h < 2; h++) {
-            const am_accuracy *a = &v.at[k][h];
-            if (!a->valid || (net && strcmp(net, nets[k])) || (head && strcmp(head, heads[h])))
-                continue;
-            scores[news->scores++] = (am_score_news){nets[k], heads[h],        a->loss,   a->top1,
-                                                     a->topk, r->examiner.top, a->samples};
-        }
-    am_rest_close(r);
-    free(r);
-    return s;
 }
 
 /* ---- predict: the teacher's first head, or the student's ---- */

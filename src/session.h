@@ -20,7 +20,8 @@ typedef struct am_history {     /* one entry an epoch, read back from the log wh
     struct am_epoch_record {
         double epoch, loss, clean, mixed, judge, mask, rate, follow, seconds;
         double share, drift, structure, saturated, entropy;             /* NaN: no MixBlock */
-        double top1[2][2], topk[2][2], valid_loss[2][2];                /* [net][head]; NaN: none */
+        /* [net][head]; NaN: none */
+        double top1[2][2], topk[2][2], valid_loss[2][2], ece[2][2], gap[2][2];
     } *at;
 } am_history;
 am_status am_history_load(am_history *, const char *path, long epochs, am_err *);  /* keep the first `epochs` entries, drop the rest of the file */
@@ -55,5 +56,17 @@ typedef struct am_rest {
 } am_rest;
 am_status am_rest_open(am_rest *, const am_run *, int which, int batch, int pairs, am_err *);
 void      am_rest_close(am_rest *);
+
+/* ---- valid (scores.c) ---- */
+/* Of what there is, the headline first; returns how many. */
+int am_scores(const am_validation *, int top, am_score_news score[4]);
+am_status am_score_set(am_rest *, const am_dataset *, const am_valid_request *, am_validation *,
+                       am_err *);
+
+/* The files of a folder of corrupted images, all checked and open (corruptions.c). */
+typedef struct am_corruptions am_corruptions;
+am_status am_corruptions_open(am_corruptions **, const am_data *, const am_watch *, am_err *);
+am_status am_corruptions_score(am_corruptions *, am_rest *, const am_valid_request *, am_err *);
+void      am_corruptions_close(am_corruptions *);
 
 #endif

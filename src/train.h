@@ -1,6 +1,7 @@
 /* train.h: the trainer, its schedules, validation, checkpoints. */
 #ifndef AM_TRAIN_H
 #define AM_TRAIN_H
+#include "calibration.h"
 #include "data.h"
 #include "file.h"
 #include "mixer.h"
@@ -11,7 +12,7 @@ typedef struct am_trainer_options {
     int batch;                  /* > 0: instead of the cfg's (and subdivisions=1) */
     const char *mix;            /* instead of the cfg's [mix] sections, or NULL */
     long seed;                  /* < 0: the cfg's */
-    int dry;                    /* lay out, take no memory: for `automix net` */
+    int made_up;                /* files that a method names are not read: for `automix net`, bench */
 } am_trainer_options;
 
 am_status am_trainer_open(am_trainer *, am_backend *, const am_cfg *, const am_trainer_options *, am_err *);
@@ -42,7 +43,12 @@ double am_mask_weight_at(double weight, int schedule, long t, long steps);
 /* ---- validation ---- */
 enum { AM_STUDENT, AM_TEACHER };
 enum { AM_HEAD_ONE, AM_HEAD_MIX };
-typedef struct am_accuracy { double loss, top1, topk; long samples; int valid; } am_accuracy;   /* top in percent */
+typedef struct am_accuracy {
+    double loss, top1, topk, ece, gap;  /* all but the loss in percent */
+    long samples;
+    int valid;                  /* there are this net and this head */
+    am_reliability reliability;
+} am_accuracy;
 typedef struct am_validation { am_accuracy at[2][2]; } am_validation;       /* [net][head] */
 
 /* A classifier at rest: inference passes of both heads at `batch` samples. */
@@ -52,15 +58,16 @@ typedef struct am_examiner {
     am_plan plan[2];
     am_pass pass[2];            /* student, teacher */
     am_place x;
-    am_dev labels, q, tally;
+    am_dev labels, q, tally, prob;      /* prob: of a batch, for each net and head */
+    float *host_prob;
 } am_examiner;
 am_status am_examiner_layout(am_examiner *, am_trainer *, int batch, int top, am_err *);     /* before am_space_commit */
 am_status am_examiner_open(am_examiner *, am_err *);    /* after */
 void      am_examiner_close(am_examiner *);
 am_status am_examine(am_examiner *, am_loader *, am_validation *, am_err *);
-/* Probabilities [batch][classes] of a batch of bytes. */
 /* Logits [batch][classes] of an activation of images. */
 am_status am_examine_logits(am_examiner *, int net, int head, am_dev given, float *out, am_err *);
+/* Probabilities [batch][classes] of a batch of bytes. */
 am_status am_examine_batch(am_examiner *, int net, int head, const unsigned char *pixel, float *out, am_err *);
 
 /* ---- weight files and checkpoints ---- */
@@ -72,6 +79,10 @@ typedef struct am_progress {    /* beside the weights in a checkpoint: what a re
 enum { AM_SAVE_WEIGHTS = 0, AM_SAVE_CHECKPOINT = 1 };
 am_status am_weights_save(am_trainer *, const char *path, int what, const am_progress *, am_err *);
 am_status am_weights_load(am_trainer *, const char *path, am_progress *, am_err *);     /* progress NULL: weights only */
+/* What a training starts from: layers with fresh=1 keep their initialisation, and where there are
+ * any, the teacher starts as the student; all else is as in load. */
+am_status am_weights_begin(am_trainer *, const char *path, am_err *);
+int       am_fresh_layers(const am_net *);
 am_status am_weights_take(am_trainer *, const am_tensors *, const char *path, am_progress *, am_err *);
 size_t    am_checkpoint_bytes(const am_trainer *);
 

@@ -150,7 +150,7 @@ static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
     if (!o->learn) return AM_OK;
     for (int i = 0; i < t->mixes; i++) AM_TRY(am_mix_setup(&t->mix[i], t, e));
     if (t->plain.common.prob > 0) AM_TRY(am_mix_setup(&t->plain, t, e));
-    if (!t->extra_size || o->dry) return AM_OK;
+    if (!t->extra_size) return AM_OK;
     t->extra_room = am_new(&t->mem, (size_t)t->n * t->extra_size);
     return t->extra_room ? AM_OK : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
@@ -161,6 +161,7 @@ am_status am_trainer_open(am_trainer *t, am_backend *be, const am_cfg *c,
     *t = (am_trainer){
         .be = be, .space = {.be = be}, .fixed_lambda = -1, .steps = 1, .steps_per_epoch = 1};
     t->schedule.momentum = -1;
+    t->made_up = o->made_up;
     t->cfg_text = c->text ? c->text : "";
     AM_TRY(am_net_open(&t->net, be, c, e));
     if (o->batch > 0) {

@@ -26,17 +26,22 @@ am_status am_examiner_open(am_examiner *x, am_err *e)
     const am_ops *op = x->t->be->ops;
     x->labels = op->alloc(x->t->be, (size_t)x->batch);
     x->tally = op->alloc(x->t->be, 4 * AM_SCORES);
-    x->q = op->alloc(x->t->be, (size_t)x->batch * (size_t)x->t->classes);
-    if (am_is(x->labels) && am_is(x->tally) && am_is(x->q)) return AM_OK;
+    size_t rows = (size_t)x->batch * (size_t)x->t->classes;
+    x->q = op->alloc(x->t->be, rows);
+    x->prob = op->alloc(x->t->be, 4 * rows);
+    x->host_prob = calloc(4 * rows, sizeof *x->host_prob);
+    if (am_is(x->labels) && am_is(x->tally) && am_is(x->q) && am_is(x->prob) && x->host_prob)
+        return AM_OK;
     return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
 void am_examiner_close(am_examiner *x)
 {
     if (!x->t) return;
-    am_dev all[] = {x->labels, x->tally, x->q};
+    am_dev all[] = {x->labels, x->tally, x->q, x->prob};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (am_is(all[i])) x->t->be->ops->free(x->t->be, all[i]);
+    free(x->host_prob);
     *x = (am_examiner){0};
 }
 
@@ -66,39 +71,60 @@ static void put_pixels(am_examiner *x, const unsigned char *pixel)
                              am_here(&x->t->space, x->x));
 }
 
+/* The batch's probabilities are put aside on the device and come down in one piece, so that a
+ * backend that runs ahead is waited for once a batch. */
+static void look_at_batch(am_examiner *x, const am_host_batch *b, am_validation *v)
+{
+    am_trainer *t = x->t;
+    const am_ops *op = t->be->ops;
+    size_t rows = (size_t)x->batch * (size_t)t->classes;
+    int nets = t->has_teacher ? 2 : 1;
+    put_pixels(x, b->pixel);
+    op->upload(t->be, (size_t)x->batch, b->label, x->labels);
+    op->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
+    for (int net = 0; net < nets; net++) {
+        am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
+        for (int head = 0; head < x->heads; head++) {
+            const am_layer *softmax = &t->net.layer[head_layer(x, head)];
+            size_t k = (size_t)(net * x->heads + head);
+            op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
+                      am_saved(p, softmax), am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
+            op->copy(t->be, rows, am_y(p, softmax), am_at(x->prob, k * rows));
+        }
+    }
+    op->download(t->be, (size_t)(nets * x->heads) * rows, x->prob, x->host_prob);
+    for (int k = 0; k < nets * x->heads; k++)
+        am_reliability_add(&v->at[k / x->heads][k % x->heads].reliability, x->batch, t->classes,
+                           x->host_prob + (size_t)k * rows, b->label);
+}
+
 am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_err *e)
 {
     am_trainer *t = x->t;
     const am_ops *op = t->be->ops;
     float tally[4 * AM_SCORES];
+    *out = (am_validation){0};
     op->fill(t->be, 4 * AM_SCORES, 0, x->tally);
     am_loader_seek(loader, 0, 0);
     for (long i = 0, n = am_loader_batches(loader); i < n; i++) {
         const am_host_batch *b;
         AM_TRY(am_loader_next(loader, &b, e));
-        put_pixels(x, b->pixel);
-        op->upload(t->be, (size_t)x->batch, b->label, x->labels);
-        op->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
-        for (int net = 0; net < (t->has_teacher ? 2 : 1); net++) {
-            am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
-            for (int head = 0; head < x->heads; head++) {
-                const am_layer *softmax = &t->net.layer[head_layer(x, head)];
-                op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
-                          am_saved(p, softmax),
-                          am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
-            }
-        }
+        look_at_batch(x, b, out);
     }
     op->download(t->be, 4 * AM_SCORES, x->tally, tally);
     AM_TRY(op->sync(t->be, e));
-    *out = (am_validation){0};
     for (int net = 0; net < (t->has_teacher ? 2 : 1); net++)
         for (int head = 0; head < x->heads; head++) {
             const float *s = tally + (2 * net + head) * AM_SCORES;
+            am_accuracy *a = &out->at[net][head];
             double n = s[AM_SCORE_SAMPLES] > 0 ? s[AM_SCORE_SAMPLES] : 1;
-            out->at[net][head] =
-                (am_accuracy){s[AM_SCORE_LOSS] / n, 100 * s[AM_SCORE_TOP1] / n,
-                              100 * s[AM_SCORE_TOPK] / n, (long)s[AM_SCORE_SAMPLES], 1};
+            a->loss = s[AM_SCORE_LOSS] / n;
+            a->top1 = 100 * s[AM_SCORE_TOP1] / n;
+            a->topk = 100 * s[AM_SCORE_TOPK] / n;
+            a->samples = (long)s[AM_SCORE_SAMPLES];
+            a->ece = 100 * am_reliability_error(&a->reliability);
+            a->gap = 100 * am_reliability_gap(&a->reliability);
+            a->valid = 1;
         }
     return AM_OK;
 }

@@ -308,6 +308,45 @@ static void every_cfg_steps_thin(void **state)
     t_close_machine(&be);
 }
 
+/* The weights of an ImageNet training of the net are where every cfg of cub and aircraft can start:
+ * nothing but its heads and its MixBlock is fresh. */
+static void fine_grained_nets_start_from_imagenet(void **state)
+{
+    static const char *const nets[] = {"resnet18", "resnext50"};
+    static const char *const sets[] = {"cub", "aircraft"};
+    (void)state;
+    am_backend be;
+    t_open_machine(&be, 2);
+    for (int k = 0; k < 4; k++) {
+        const char *path[MOST], *net = nets[k / 2];
+        char name[100], from[300], weights[300];
+        am_arena mem = {0};
+        am_err e = {0};
+        am_cfg c;
+        t_lab l;
+        int seen = 0;
+        snprintf(name, sizeof name, "../cfg/imagenet/%s_none.cfg", net);
+        t_ok(am_cfg_load(&c, &mem, t_beside(from, sizeof from, name), &e), &e);
+        t_lab_open(&l, &be, thin(&mem, c.text));
+        t_path(weights, sizeof weights, "imagenet.weights");
+        t_ok(am_weights_save(&l.t, weights, AM_SAVE_WEIGHTS, NULL, &e), &e);
+        t_lab_close(&l);
+        for (int i = 0, n = cfgs_in(&mem, sets[k % 2], path); i < n; i++) {
+            if (!strstr(path[i], net)) continue;
+            t_ok(am_cfg_load(&c, &mem, path[i], &e), &e);
+            t_lab_open(&l, &be, thin(&mem, c.text));
+            t_ok(am_weights_begin(&l.t, weights, &e), &e);
+            assert_int_equal(am_fresh_layers(&l.t.net), strstr(path[i], "automix") ? 3 : 1);
+            t_lab_close(&l);
+            seen++;
+        }
+        assert_int_equal(seen, 9);
+        am_arena_free(&mem);
+    }
+    t_close_machine(&be);
+}
+
 T_SUITE(backbones, cmocka_unit_test(bodies_have_their_numbers),
         cmocka_unit_test(wide_resnet_has_its_numbers), cmocka_unit_test(starts_are_as_published),
-        cmocka_unit_test(every_cfg_is_planned_whole), cmocka_unit_test(every_cfg_steps_thin));
+        cmocka_unit_test(every_cfg_is_planned_whole), cmocka_unit_test(every_cfg_steps_thin),
+        cmocka_unit_test(fine_grained_nets_start_from_imagenet));

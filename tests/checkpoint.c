@@ -168,6 +168,120 @@ static void a_teacher_starts_from_the_student(void **state)
     t_close_machine(&be);
 }
 
+/* ---- from the weights of another net ---- */
+#define BODY                                                                                       \
+    "[net]\nbatch=4\nwidth=8\nheight=8\n[convolutional]\nname=body\nbatch_normalize=1\n"           \
+    "filters=4\nsize=3\npad=1\nactivation=relu\n[avgpool]\nname=pool\n"
+#define END(n, fresh)                                                                              \
+    "[connected]\ninput=pool\n" fresh "output=" #n "\nactivation=linear\n[softmax]\n"
+#define ANOTHER                                                                                    \
+    BODY END(7, "fresh=1\n") END(7, "fresh=1\n")                                                   \
+        "[mixblock]\ninput=body\nfresh=1\n[mix]\nmethod=automix\n"
+
+static void is_span(const float *a, const float *b, t_span s, int same)
+{
+    assert_int_equal(!memcmp(a + s.at, b + s.at, s.count * sizeof *a), same);
+}
+
+/* A trained net of ten classes and one head is where one of seven with two heads, a MixBlock and a
+ * teacher begins: its body, bit for bit, and the initialisation of the rest. */
+static void fresh_layers_take_nothing(void **state)
+{
+    (void)state;
+    char path[300];
+    am_err e = {0};
+    am_backend be;
+    t_lab ten, seven, untouched;
+    t_open_machine(&be, 1);
+    t_lab_open(&ten, &be, BODY END(10, ""));
+    t_lab_open(&seven, &be, ANOTHER "[momentum_teacher]\n");
+    t_lab_open(&untouched, &be, ANOTHER "[momentum_teacher]\n");
+    for (int i = 0; i < 3; i++) t_update(&ten);
+    for (int i = 0; i < 2; i++) t_update(&seven); /* so that the teacher is not the student */
+    numbers start = look(&seven);
+    t_ok(am_weights_save(&ten.t, t_path(path, sizeof path, "ten.weights"), AM_SAVE_WEIGHTS, NULL,
+                         &e),
+         &e);
+    t_ok(am_weights_begin(&seven.t, path, &e), &e);
+    numbers a = look(&ten), b = look(&seven);
+    t_span body = t_learned(&seven.t.net, 1);
+    assert_int_equal(body.at, 0);
+    is_span(a.value, b.value, body, 1);
+    is_span(start.value, b.value, body, 0);
+    assert_memory_equal(a.buffer, b.buffer, a.buffers * sizeof(float));
+    is_span(start.value, b.value, (t_span){body.count, b.learned - body.count}, 1);
+    is_span(b.value, b.teacher, (t_span){0, b.block.at}, 1); /* the teacher starts as the student */
+    assert_memory_equal(b.buffer, b.statistics, b.buffers * sizeof(float));
+    forget(&b);
+    t_ok(am_weights_begin(&untouched.t, path, &e), &e);
+    assert_int_equal(am_fresh_layers(&untouched.t.net), 3);
+    t_update(&untouched); /* and it learns */
+    /* its own weights, with a teacher: whole for whom they are whole, anew for a new training */
+    t_update(&seven);
+    t_ok(am_weights_save(&seven.t, path, AM_SAVE_WEIGHTS, NULL, &e), &e);
+    b = look(&seven);
+    t_ok(am_weights_load(&untouched.t, path, NULL, &e), &e);
+    numbers c = look(&untouched);
+    assert_memory_equal(b.value, c.value, b.learned * sizeof(float));
+    assert_memory_equal(b.teacher, c.teacher, b.learned * sizeof(float));
+    forget(&c);
+    t_lab_close(&untouched);
+    t_lab_open(&untouched, &be, ANOTHER "[momentum_teacher]\n");
+    t_ok(am_weights_begin(&untouched.t, path, &e), &e);
+    c = look(&untouched);
+    is_span(b.value, c.value, body, 1);
+    is_span(b.value, c.value, (t_span){body.count, b.learned - body.count}, 0);
+    is_span(c.value, c.teacher, (t_span){0, c.block.at}, 1);
+    forget(&a);
+    forget(&b);
+    forget(&c);
+    forget(&start);
+    t_lab_close(&ten);
+    t_lab_close(&seven);
+    t_lab_close(&untouched);
+    t_close_machine(&be);
+}
+
+static void without_the_key_another_net_is_refused(void **state)
+{
+    static const struct { const char *into, *why; } row[] = {
+        {BODY END(7, ""), "student.2.weights has 40 numbers in another shape than layer 2 "
+                          "([connected], lab.cfg:14) needs (28): these are weights of another "
+                          "network; fresh=1 in that section lets the layer start anew"},
+        {BODY END(10, "") "[mixblock]\ninput=body\n[mix]\nmethod=automix\n",
+         "has no tensor student.4.query.weights, which layer 4 ([mixblock], lab.cfg:19) needs"},
+        {BODY END(10, "") END(10, "fresh=1\n") "[mixblock]\ninput=body\n", "[mixblock]"},
+    };
+    (void)state;
+    char path[300];
+    am_err e = {0};
+    am_backend be;
+    t_lab ten, other;
+    t_open_machine(&be, 1);
+    t_lab_open(&ten, &be, BODY END(10, ""));
+    t_ok(am_weights_save(&ten.t, t_path(path, sizeof path, "ten.weights"), AM_SAVE_WEIGHTS, NULL,
+                         &e),
+         &e);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        t_lab_open(&other, &be, row[i].into);
+        numbers before = look(&other);
+        assert_int_equal(am_weights_begin(&other.t, path, &e), AM_EINPUT);
+        if (!strstr(e.text, row[i].why)) fail_msg("wanted '... %s', got '%s'", row[i].why, e.text);
+        numbers after = look(&other);
+        same(&before, &after);
+        forget(&before);
+        forget(&after);
+        t_lab_close(&other);
+    }
+    /* who does not start a training wants them whole, and is told of no key that would not help */
+    t_lab_open(&other, &be, BODY END(7, "fresh=1\n"));
+    assert_int_equal(am_weights_load(&other.t, path, NULL, &e), AM_EINPUT);
+    assert_null(strstr(e.text, "fresh"));
+    t_lab_close(&other);
+    t_lab_close(&ten);
+    t_close_machine(&be);
+}
+
 /* ---- with am_train ---- */
 typedef struct talk {
     long stop_after;
@@ -314,6 +428,8 @@ static void resume_without_a_checkpoint_starts_anew(void **state)
 T_SUITE(checkpoint, cmocka_unit_test(what_is_saved_goes_on),
         cmocka_unit_test(weights_of_another_net_are_refused),
         cmocka_unit_test(a_teacher_starts_from_the_student),
+        cmocka_unit_test(fresh_layers_take_nothing),
+        cmocka_unit_test(without_the_key_another_net_is_refused),
         cmocka_unit_test(a_stopped_run_ends_in_the_same_bytes),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(resume_without_a_checkpoint_starts_anew));

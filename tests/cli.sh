@@ -73,6 +73,11 @@ holds "the log knows the teacher's accuracy" grep -q '"teacher":{"one":{"loss":.
 expect 0 'teacher/one: 50 images, loss' classifier valid "$D" "$T/tiny.cfg" "$W"
 expect 0 'student/mix: 50 images, loss' classifier valid "$D" "$T/tiny.cfg" "$W" -net student -head mix
 holds "-net and -head choose one line" [ "$(wc -l <"$T/out")" -eq 1 ]
+expect 0 'top-1 [0-9.]+ %, top-2 [0-9.]+ %, ECE [0-9.]+ %, gap [+-][0-9.]+ %$' classifier valid "$D" "$T/tiny.cfg" "$W" -bins "$T/bins.csv"
+holds "-bins leaves 15 lines for each of 4 heads, and what they are" [ "$(wc -l <"$T/bins.csv")" -eq 61 ]
+expect 1 'none/bins\.csv: cannot be written' classifier valid "$D" "$T/tiny.cfg" "$W" -bins "$T/none/bins.csv"
+holds "a file that cannot be written does not hide the scores" [ "$(wc -l <"$T/out")" -eq 4 ]
+holds "the log knows how calibrated each head is" grep -q '"teacher":{"one":{[^}]*"ece":[0-9.]*,"gap":[0-9.-]*}' "$B/tiny.log.jsonl"
 expect 0 'sheet\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/sheet.png" -lambda 0,0.5,1 -n 2
 expect 0 '"overlap":' classifier masks "$D" "$T/tiny.cfg" "$W"
 expect 0 'all\.png$' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/all.png" -mix all
@@ -81,8 +86,18 @@ expect 0 'parameters' net "$T/tiny.cfg"
 expect 0 'resuming from' classifier train "$D" "$T/tiny.cfg" -resume -threads 1
 expect 0 'weights from' classifier train "$D" "$T/plain.cfg" "$W" -epochs 1 -threads 1
 cp "$B/plain_final.weights" "$T/plain.weights"
+sed 's/^\[connected\]/&\nfresh=1/; s/^\[mixblock\]/&\nfresh=1/' tests/tiny.cfg >"$T/tuned.cfg"
+expect 0 '^[0-9] layers start fresh: [0-9]+ \[connected\], [0-9]+ \[connected\], [0-9]+ \[mixblock\]$' \
+    classifier train "$D" "$T/tuned.cfg" "$T/plain.weights" -epochs 1 -threads 1
+expect 0 'resuming from' classifier train "$D" "$T/tuned.cfg" -epochs 2 -threads 1 -resume
+expect 0 'no WEIGHTS are given: every layer starts fresh' classifier train "$D" "$T/tuned.cfg" -epochs 1 -threads 1
+expect 1 'plain\.weights: has no tensor .*; fresh=1 in that section' classifier train "$D" "$T/tiny.cfg" "$T/plain.weights"
 expect 0 '"mix":"comixup"' bench "$T/tiny.cfg" -steps 1 -threads 1 -batch 4 -mix all
 holds "bench -mix all prints one JSON object a method" [ "$("$T/json" <"$T/out")" -gt 10 ]
+holds "AttentiveMix too, which in a training wants a file" grep -q '"mix":"attentivemix".*"ratio":' "$T/out"
+printf '[mix]\nmethod=attentivemix\nweights=%s\n' "$T/none.weights" | cat "$T/plain.cfg" - >"$T/attentive.cfg"
+expect 0 'method        attentivemix' net "$T/attentive.cfg"
+expect 1 'none\.weights: no such file' classifier train "$D" "$T/attentive.cfg"
 expect 0 '"ms_per_step":' bench "$T/tiny.cfg" -steps 2 -threads 1
 holds "bench prints one JSON object" [ "$("$T/json" <"$T/out")" = 1 ]
 

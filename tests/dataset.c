@@ -150,10 +150,10 @@ static void refuses_wrong_data_files(void **state)
             "valid=%/cifar-100-binary/test.bin: does not exist; scripts/get_cifar100.sh fetches "
             "CIFAR-100 into data/");
     refused("classes=2\nvalid=%/plain\n", 2, "x.data:2",
-            "cannot tell what valid=%/plain is; add format=cifar100, cifar10, folder, list or "
+            "cannot tell what valid=%/plain is; add format=cifar100, cifar10, folder, list, npy or "
             "shapes");
     refused("classes=2\nvalid=%/plain\nformat=lst\n", 2, "x.data:3",
-            "format=lst is none of cifar100, cifar10, folder, list, shapes");
+            "format=lst is none of cifar100, cifar10, folder, list, npy, shapes");
 }
 
 static void refuses_backup_folders(void **state)
@@ -222,8 +222,8 @@ static void refuses_damaged_cifar(void **state)
     put("c/both.bin", "");
     assert_int_equal(truncate(at(path, "c/both.bin"), RECORD10 * RECORD100), 0);
     refused("classes=10\nvalid=%/c/both.bin\n", 2, "x.data:2",
-            "cannot tell what valid=%/c/both.bin is; add format=cifar100, cifar10, folder, list or "
-            "shapes");
+            "cannot tell what valid=%/c/both.bin is; add format=cifar100, cifar10, folder, list, "
+            "npy or shapes");
     refused("classes=100\nformat=cifar100\nvalid=%/c/cut.bin\n", 2, "c/cut.bin",
             "7000 bytes are 2 records of CIFAR-100 (3074 bytes each) and 852 bytes more; the file "
             "is cut or of another kind,"

@@ -4,7 +4,7 @@
 #   floor       headers                                 may include
 #   0 base      err arena rng, and the host arithmetic  libc
 #               of methods: box distort graphcut ...
-#   1 words     cfg file                                0
+#   1 words     cfg file npy                            0
 #   2 numbers   backend space, backend/*                0; a backend: backend.h and its own folder, simd also cpu/
 #   3 net       net, layers/*                           0-2; a layer: net.h alone
 #   4 pictures  data dataset shapes picture ...         0-1 and 4: data knows no network
@@ -16,14 +16,14 @@
 # ---- includes ----
 cat >"$T/floors.awk" <<'AWK'
 BEGIN {
-    split("err arena rng box comix distort graphcut puzzle saliency transport", w); for (i in w) floor[w[i]] = 0
-    split("cfg keys file safetensors weights_file", w1); for (i in w1) floor[w1[i]] = 1
+    split("err arena rng box calibration comix distort graphcut puzzle saliency transport", w); for (i in w) floor[w[i]] = 0
+    split("cfg keys file npy safetensors weights_file", w1); for (i in w1) floor[w1[i]] = 1
     split("backend space", w2); for (i in w2) floor[w2[i]] = 2
     split("net weights plan pass", w3); for (i in w3) floor[w3[i]] = 3
     n = split("data dataset image augment resize loader shapes picture chart font sheet ticks tiles", w4)
     for (i in w4) floor[w4[i]] = 4
     split("mixer trainer train step optim valid checkpoint tap salient", w5); for (i in w5) floor[w5[i]] = 5
-    split("automix session job registry bench describe help history masks mixsheet gallery replay rest", w6)
+    split("automix session job registry bench describe help history masks mixsheet gallery replay rest scores corruptions", w6)
     for (i in w6) floor[w6[i]] = 6
 }
 function base(path) { sub(/.*\//, "", path); sub(/\.[a-z]*$/, "", path); return path }

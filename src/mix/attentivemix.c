@@ -39,6 +39,7 @@ static am_status load(const attentivemix *o, state *s, am_trainer *t, am_err *e)
 {
     am_trainer reader = {.be = t->be, .net = t->net};
     AM_TRY(am_weights_open(&s->w, &t->net, 0, e));
+    if (t->made_up) return am_weights_init(&s->w, &t->net, 1, e);
     reader.student = s->w;
     return am_weights_load(&reader, o->weights, NULL, e);
 }
@@ -48,7 +49,7 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     const attentivemix *o = m->options;
     state *s = m->state;
     int pool = am_net_first(&t->net, "avgpool", 0);
-    if (!o->weights[0])
+    if (!o->weights[0] && !t->made_up)
         return am_fail(
             e, AM_EINPUT, m->loc,
             "method=attentivemix needs a network that was trained before: train this cfg with -mix "

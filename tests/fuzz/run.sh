@@ -15,12 +15,16 @@ mkdir -p build/corpus
 # Inputs to begin with, where there are none yet.
 seeds=build/corpus/seeds
 if [ ! -d $seeds ] && [ -x ./automix ]; then
-    mkdir -p $seeds/cfg $seeds/image $seeds/weights $seeds/list
+    mkdir -p $seeds/cfg $seeds/image $seeds/weights $seeds/list $seeds/npy
     cp cfg/*.cfg tests/refuse/*.cfg $seeds/cfg
     ./automix data shapes $seeds/set -train 20 -valid 10 -size 16 >/dev/null &&
         ./automix classifier train $seeds/set/shapes.data tests/tiny.cfg -epochs 1 -threads 1 >/dev/null 2>&1 &&
         cp $seeds/set/backup/*.weights $seeds/weights
     for c in bow ring star; do cp "$(ls $seeds/set/valid/$c/*.png | head -n 1)" $seeds/image/$c.png; done
+    for shape in '4, 1, 2, 3' '24,'; do
+        printf '\223NUMPY\001\000\166\000%-117s\n%s' "{'descr': '|u1', 'fortran_order': False, 'shape': ($shape), }" \
+            abcdefghijklmnopqrstuvwx >"$seeds/npy/${shape%%,*}"
+    done
     printf 'bee\nbeetle\n\377bee.png\ntrain/bee/1.png\n' >$seeds/list/good
     printf '_bee.\nbeetle_\n\377train/1_bee.png\r\nbeetle_1.png\n' >$seeds/list/own_edges
 fi
