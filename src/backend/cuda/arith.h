@@ -21,11 +21,15 @@ typedef struct am_bf16 { uint16_t bits; } am_bf16;
 
 AM_BOTH am_bf16 am_to_bf16(float x)
 {
-    uint32_t u;
     am_bf16 y;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    uint32_t u;
     memcpy(&u, &x, sizeof u);
     if ((u & 0x7fffffffu) > 0x7f800000u) y.bits = (uint16_t)(u >> 16 | 0x40);
     else y.bits = (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+#endif
     return y;
 }
 
