@@ -41,6 +41,8 @@ static inline am_cuda_state *am_cuda_of(const am_backend *be) { return be->state
 
 /* Keep the first fault, as "OP: text". */
 void am_cuda_fault(am_backend *, const char *op, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The device has failed, at work that was given to it earlier. */
+void am_cuda_late_fault(am_backend *, cudaError_t);
 /* After the launches of an operation: ask whether they were accepted. */
 void am_cuda_check(am_backend *, const char *op);
 
