@@ -264,7 +264,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
-    const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; NULL: they are chosen by rule */
+    const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; "": in its own place; NULL: they are chosen by rule */
     int uncaptured;             /* issue the operations of each step one by one; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16 (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;

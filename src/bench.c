@@ -173,7 +173,7 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
         .learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed};
     am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    if (!s) s = am_open_backend(&be, run, &c, e);
+    if (!s) s = am_open_backend(&be, run, &c, 1, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;
     if (!s && all) s = add_methods(course_of, &courses, t, &c, e);

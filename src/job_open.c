@@ -94,7 +94,7 @@ am_status am_job_open(am_job *j, am_err *e)
         .learn = 1, .batch = j->run->batch, .mix = j->run->mix, .seed = j->run->seed};
     char line[500];
     AM_TRY(am_cfg_load(&j->cfg, &j->mem, j->run->cfg, e));
-    AM_TRY(am_open_backend(&j->be, j->run, &j->cfg, e));
+    AM_TRY(am_open_backend(&j->be, j->run, &j->cfg, 1, e));
     snprintf(line, sizeof line, "backend %s", j->be.about);
     am_job_say(j, line);
     AM_TRY(am_trainer_open(&j->t, &j->be, &j->cfg, &o, e));
