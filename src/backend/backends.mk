@@ -41,7 +41,7 @@ CUDA_DIR := src/backend/cuda
 CUDA_KERNELS := $(patsubst %,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
 CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda memory record plain layers losses mixing conv choices)
 CUDA_CUDNN := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,graph graph_describe graph_engine graph_tune)
-CUDA_TESTS := $(patsubst %,$(BUILD)/tests/%.o,cuda_record cuda_plans)
+CUDA_TESTS := $(patsubst %,$(BUILD)/tests/%.o,cuda_kernels cuda_record cuda_plans)
 
 ifeq ($(GPU),1)
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))

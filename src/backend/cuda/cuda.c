@@ -29,7 +29,7 @@ void am_cuda_check(am_backend *be, const char *op)
 }
 
 /* What kernels write into am_trouble. */
-static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing"};
+static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing", "gather"};
 
 /* A kernel's fault shows at the next question; which kernel, only where the device is asked after each. */
 void am_cuda_late_fault(am_backend *be, cudaError_t bad)
@@ -54,7 +54,7 @@ static am_status wait(am_backend *be, am_err *e)
     if (bad) {
         am_cuda_late_fault(be, bad);
     } else if (trouble > 0 && trouble < (int)(sizeof troubled / sizeof *troubled)) {
-        am_cuda_fault(be, troubled[trouble], "a label or a partner is out of range");
+        am_cuda_fault(be, troubled[trouble], "a label, a partner or an image is out of range");
         cudaMemsetAsync(st->trouble, 0, sizeof trouble, st->stream);
     }
     if (!st->fault[0]) return am_graphs_keep(st->graphs, e);
@@ -94,6 +94,8 @@ static void fill_table(am_ops *t)
 }
 
 /* ---- opening ---- */
+
+enum { RESIDENT = 8 };          /* a data set may take one part in so many of the device's memory */
 
 typedef struct opened { am_cuda_state state; am_ops ops; } opened;
 
@@ -171,6 +173,7 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     am_cuda_state *st = &o->state;
     fill_table(&o->ops);
     *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .state = o};
+    be->resident = p.totalGlobalMem / RESIDENT;
     st->half = precision == AM_BF16 ? AM_HALF_BF16 : precision == AM_FP16 ? AM_HALF_F16 : 0;
     st->record.off = how && how->uncaptured;
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;

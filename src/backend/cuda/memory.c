@@ -161,21 +161,39 @@ static void get(am_backend *be, am_shape s, am_dev d, float *nchw)
     END;
 }
 
+/* 0 after a fault. */
+static int levels(am_backend *be, const char *op, int c, const float *mean, const float *std, am_channels *to)
+{
+    if (c > AM_MOST_CHANNELS) {
+        am_cuda_fault(be, op, "an image of %d channels; at most %d", c, AM_MOST_CHANNELS);
+        return 0;
+    }
+    memcpy(to->mean, mean, (size_t)c * sizeof *mean);
+    memcpy(to->std, std, (size_t)c * sizeof *std);
+    return 1;
+}
+
 static void put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean, const float *std, am_dev d)
 {
     BEGIN_HOST("put_bytes");
     am_channels channels;
-    if (must_not) return;
-    if (s.c > AM_MOST_CHANNELS) {
-        am_cuda_fault(be, name_of_op, "an image of %d channels; at most %d", s.c, AM_MOST_CHANNELS);
-        return;
-    }
+    if (must_not || !levels(be, name_of_op, s.c, mean, std, &channels)) return;
     unsigned char *stage = am_cuda_stage(be, name_of_op, am_count(s));
     if (!stage) return;
-    memcpy(channels.mean, mean, (size_t)s.c * sizeof *mean);
-    memcpy(channels.std, std, (size_t)s.c * sizeof *std);
     send(st, stage, nhwc, am_count(s));
     am_gpu_put_bytes(st->stream, stage, channels, am_cuda_view(be, s, d));
+    END;
+}
+
+/* Its mean and std are the host's, so it counts as a way in. */
+static void gather(am_backend *be, am_shape s, int images, am_dev set, am_dev windows, int reflect, const float *mean,
+                   const float *std, am_dev d)
+{
+    BEGIN_HOST("gather");
+    am_channels channels;
+    if (must_not || !levels(be, name_of_op, s.c, mean, std, &channels)) return;
+    am_gpu_gather(st->stream, images, (const unsigned char *)set.p, am_cuda_ints(windows), reflect, channels,
+                  am_cuda_view(be, s, d), am_cuda_trouble(be, IN_GATHER));
     END;
 }
 
@@ -193,5 +211,5 @@ void am_cuda_memory_close(am_backend *be)
 void am_cuda_fill_memory(am_ops *t)
 {
     t->alloc = take, t->free = give_back, t->room = am_cuda_room, t->upload = upload, t->download = download;
-    t->put = put, t->get = get, t->put_bytes = put_bytes;
+    t->put = put, t->get = get, t->put_bytes = put_bytes, t->gather = gather;
 }

@@ -17,7 +17,7 @@ enum { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorNoKernelImageForDevi
        cudaErrorStreamCaptureUnsupported = 900 };
 enum { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0, cudaStreamCaptureModeRelaxed = 2 };
-struct cudaDeviceProp { char name[64]; int major, minor; };
+struct cudaDeviceProp { char name[64]; int major, minor; size_t totalGlobalMem; };
 
 /* emulate.cpp: noted while a stream is captured */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, cudaStream_t);
@@ -42,6 +42,7 @@ static inline cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int 
     strcpy(p->name, "emulated");
     p->major = 9;
     p->minor = 0;
+    p->totalGlobalMem = (size_t)1 << 30;
     return cudaSuccess;
 }
 static inline cudaError_t cudaMalloc(void **p, size_t n)
