@@ -1,7 +1,7 @@
 /* resident.c: a training set in the backend's memory, as bytes [image][h][w][c].
  *
- * CIFAR-100 is 154 MB: sent once, and from then on a step sends windows (am_window), and the backend
- * makes the batch of them.  The same bytes as by the host's road, which serves where
+ * CIFAR-100 is 154 MB: sent once, and from then on a step sends windows (am_window), and the
+ * backend makes the batch of them.  The same bytes as by the host's road, which serves where
  *     the backend keeps no set, or the set is larger than it would keep
  *     the augmentation does more than move windows, or an image has not the net's size
  *     a method reads the batch on the host */

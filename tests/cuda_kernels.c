@@ -1,5 +1,6 @@
-/* cuda_kernels.c: what only the cuda backend does: weights on their way to cuDNN and back, and batches made
- * on the device of a data set that lies there.  On a GPU, or on this processor where built with GPU=emulate. */
+/* cuda_kernels.c: what only the cuda backend does: weights on their way to cuDNN and back, and batches
+ * made on the device of a data set that lies there.  On a GPU, or on this processor where built with
+ * GPU=emulate. */
 #include "lab.h"
 
 #ifdef T_CUDA
@@ -91,8 +92,14 @@ static am_dataset made(int label[IMAGES])
 
 static am_augment moves(int reflect)
 {
-    return (am_augment){.width = SIDE, .height = SIDE, .flip = 1, .pad_crop = 3, .pad_reflect = reflect,
-                        .aspect = 1, .saturation = 1, .exposure = 1};
+    return (am_augment){.width = SIDE,
+                        .height = SIDE,
+                        .flip = 1,
+                        .pad_crop = 3,
+                        .pad_reflect = reflect,
+                        .aspect = 1,
+                        .saturation = 1,
+                        .exposure = 1};
 }
 
 static const char body[] =
@@ -107,7 +114,8 @@ static void cfg_of(char *out, size_t size, const char *method)
     int automix = !strcmp(method, "automix");
     snprintf(out, size, "%s%s[mix]\nmethod=%s\n%s%s", body,
              automix ? "[mixblock]\ninput=stage1\nreduction=2\n" : "", method,
-             !strcmp(method, "comixup") ? "part=2\ngrid=2\n" : "", automix ? "[momentum_teacher]\n" : "");
+             !strcmp(method, "comixup") ? "part=2\ngrid=2\n" : "",
+             automix ? "[momentum_teacher]\n" : "");
 }
 
 /* 0: this method does not fit the net. */
@@ -120,13 +128,16 @@ static int open_trainer(am_trainer *t, am_cfg *c, am_arena *mem, am_backend *be,
     t_ok(am_cfg_parse(c, mem, "made.cfg", text, strlen(text), &e), &e);
     am_status s = am_trainer_open(t, be, c, &o, &e);
     if (!s) s = am_trainer_start(t, 1, &e);
-    if (s == AM_EINPUT) am_trainer_close(t);
-    else t_ok(s, &e);
+    if (s == AM_EINPUT)
+        am_trainer_close(t);
+    else
+        t_ok(s, &e);
     return !s;
 }
 
-/* The weights after a few steps; NULL: it does not fit.  resident: whether the set lay on the device. */
-static float *train(am_backend *be, const char *method, int reflect, int steps, int *resident, size_t *n)
+/* The weights after a few steps; NULL: it does not fit.  resident: did the set lie on the device? */
+static float *train(am_backend *be, const char *method, int reflect, int steps, int *resident,
+                    size_t *n)
 {
     am_trainer t;
     am_cfg c;
@@ -136,7 +147,8 @@ static float *train(am_backend *be, const char *method, int reflect, int steps, 
     am_dataset d = made(label);
     am_loader *l;
     float *w = NULL;
-    am_loader_options o = {.batch = BATCH, .threads = 1, .seed = 4, .train = 1, .augment = moves(reflect)};
+    am_loader_options o = {
+        .batch = BATCH, .threads = 1, .seed = 4, .train = 1, .augment = moves(reflect)};
     if (open_trainer(&t, &c, &mem, be, method)) {
         t.steps = 100;
         t.steps_per_epoch = 10;
@@ -163,7 +175,8 @@ static float *train(am_backend *be, const char *method, int reflect, int steps, 
     return w;
 }
 
-/* Every method gets the same bytes by either road, and those that read the batch on the host stay on theirs. */
+/* Every method gets the same bytes by either road, and those that read the batch on the host stay on
+ * theirs. */
 static void methods_do_not_see_the_road(void **state)
 {
     int compared = 0;
@@ -171,10 +184,11 @@ static void methods_do_not_see_the_road(void **state)
     for (const am_method *const *m = am_methods(); *m; m++) {
         const char *name = (*m)->name;
         int resident[2] = {0, 0}, reflect = compared % 2;
-        int host = !strcmp(name, "resizemix") || !strcmp(name, "saliencymix") || !strcmp(name, "augmix");
+        int host =
+            !strcmp(name, "resizemix") || !strcmp(name, "saliencymix") || !strcmp(name, "augmix");
         size_t n = 0;
         float *w[2];
-        if (!strcmp(name, "attentivemix")) continue;        /* wants a trained net */
+        if (!strcmp(name, "attentivemix")) continue; /* wants a trained net */
         for (int road = 0; road < 2; road++) {
             am_backend be;
             if (!open_cuda(&be, AM_FP32)) return;
@@ -185,14 +199,16 @@ static void methods_do_not_see_the_road(void **state)
         }
         if (!w[0]) continue;
         if (resident[0] == host || resident[1]) fail_msg("%s: on the wrong road", name);
-        if (memcmp(w[0], w[1], n * sizeof *w[0])) fail_msg("%s: the roads give different bytes", name);
+        if (memcmp(w[0], w[1], n * sizeof *w[0]))
+            fail_msg("%s: the roads give different bytes", name);
         for (int road = 0; road < 2; road++) free(w[road]);
         compared++;
     }
     assert_true(compared > 12);
 }
 
-/* In every precision the batch is the one that put_bytes makes of the host's bytes; in fp32 the judge's too. */
+/* In every precision the batch is the one that put_bytes makes of the host's bytes; in fp32 the
+ * judge's too. */
 static void a_gathered_batch_is_the_hosts(void **state)
 {
     static const am_precision precisions[] = {AM_FP32, AM_BF16, AM_FP16};
@@ -221,7 +237,8 @@ static void a_gathered_batch_is_the_hosts(void **state)
             at[i].image = i < N - 1 ? i * 7 % IMAGES : -1;
             am_rng r[2] = {am_rng_at(1, k, (uint64_t)i), am_rng_at(1, k, (uint64_t)i)};
             am_augment_window(&a, &r[0], &at[i]);
-            if (at[i].image < 0) memset(pixel + i * BYTES, 0, BYTES);
+            if (at[i].image < 0)
+                memset(pixel + i * BYTES, 0, BYTES);
             else {
                 memcpy(img.pixel, set + at[i].image * BYTES, BYTES);
                 t_ok(am_augment_apply(&a, &img, &r[1], pixel + i * BYTES, &e), &e);
@@ -276,15 +293,15 @@ static void the_hosts_road_stays(void **state)
     if (!open_cuda(&be, AM_FP32)) return;
     assert_true(open_trainer(&t, &c, &mem, &be, "mixup"));
     size_t before = be.bytes;
-    d.state = &odd;                             /* one image is larger */
+    d.state = &odd; /* one image is larger */
     t_ok(am_resident_open(&t, &d, &a, &e), &e);
     assert_true(!am_is(t.set) && be.bytes == before);
     d.state = NULL;
-    a.hue = 0.1;                                /* more than moved */
+    a.hue = 0.1; /* more than moved */
     t_ok(am_resident_open(&t, &d, &a, &e), &e);
     assert_false(am_is(t.set));
     a.hue = 0;
-    be.resident = IMAGES * BYTES - 1;           /* too large */
+    be.resident = IMAGES * BYTES - 1; /* too large */
     t_ok(am_resident_open(&t, &d, &a, &e), &e);
     assert_false(am_is(t.set));
     be.resident = IMAGES * BYTES;
@@ -296,9 +313,13 @@ static void the_hosts_road_stays(void **state)
     am_close_backend(&be);
 }
 
-T_SUITE(cuda_kernels, cmocka_unit_test(weights_are_turned_over), cmocka_unit_test(a_gathered_batch_is_the_hosts),
-        cmocka_unit_test(the_hosts_road_stays), cmocka_unit_test(methods_do_not_see_the_road));
+T_SUITE(cuda_kernels, cmocka_unit_test(weights_are_turned_over),
+        cmocka_unit_test(a_gathered_batch_is_the_hosts), cmocka_unit_test(the_hosts_road_stays),
+        cmocka_unit_test(methods_do_not_see_the_road));
 #else
-static void is_not_built_in(void **state) { (void)state; }
+static void is_not_built_in(void **state)
+{
+    (void)state;
+}
 T_SUITE(cuda_kernels, cmocka_unit_test(is_not_built_in));
 #endif

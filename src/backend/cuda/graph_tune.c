@@ -26,7 +26,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Memory for the tensors of a trial, filled with small numbers: zeros would be multiplied faster. */
+/* Memory for the tensors of a trial, filled with small numbers: with zeros it would be faster. */
 static char *room(am_graphs *g, size_t bytes)
 {
     if (bytes <= g->room_bytes) return g->room;
@@ -66,7 +66,10 @@ static int trial_open(trial *t, am_graphs *g, const am_choice_key *k, desc plan,
     return 1;
 }
 
-static int run(const trial *t) { return am_plan_run(t->g, t->plan, t->a, t->b, t->out, t->work) == 0; }
+static int run(const trial *t)
+{
+    return am_plan_run(t->g, t->plan, t->a, t->b, t->out, t->work) == CUDNN_STATUS_SUCCESS;
+}
 
 /* RUNS runs as a graph; NULL where they cannot be captured. */
 static cudaGraphExec_t captured(const trial *t)
@@ -118,8 +121,8 @@ double am_plan_time(am_graphs *g, const am_choice_key *k, desc plan, size_t work
     cudaGraphExec_t all = captured(&t);
     int ok = !cudaEventCreate(&begin) && !cudaEventCreate(&end) && warm_up(&t, all);
     for (int i = 0; i < ROUNDS && ok; i++)
-        ok = !cudaEventRecord(begin, g->stream) && issue(&t, all) && !cudaEventRecord(end, g->stream) &&
-             !cudaEventSynchronize(end) && !cudaEventElapsedTime(&ms[i], begin, end);
+        ok = !cudaEventRecord(begin, g->stream) && issue(&t, all) &&
+             !cudaEventRecord(end, g->stream) && !cudaEventSynchronize(end) && !cudaEventElapsedTime(&ms[i], begin, end);
     if (begin) cudaEventDestroy(begin);
     if (end) cudaEventDestroy(end);
     if (all) cudaGraphExecDestroy(all);
