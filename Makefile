@@ -30,7 +30,9 @@ CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=al
 endif
 
 comma := ,
-TAG   := gpu$(GPU)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(filter-out -cc -gcc,-$(notdir $(CC)))
+empty :=
+ARCHS := $(if $(CUDA_ARCH),-sm$(subst $(empty) ,+,$(strip $(CUDA_ARCH))))
+TAG   := gpu$(GPU)$(ARCHS)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(filter-out -cc -gcc,-$(notdir $(CC)))
 BUILD := build/$(TAG)
 
 SRC := $(wildcard src/*.c src/layers/*.c src/mix/*.c src/backend/cpu/*.c)
