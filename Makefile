@@ -1,7 +1,8 @@
 # automix: make, make demo, make test, make bench, make fuzz, make docs, make clean
 #
 # Flags: GPU=1 CUDA and cuDNN; SIMD=0 plain C only; OPENMP=0 one thread; DEBUG=1 for a debugger;
-# SAN=address,undefined sanitizers; CC=clang.  Each combination has its own folder below build/.
+# SAN=address,undefined sanitizers; CC=clang; DEPS=FOLDER with include/ and lib/, where the system lacks
+# what setup.sh installs; CUDNN_HOME=FOLDER, likewise.  Each combination has its own folder below build/.
 GPU    ?= 0
 SIMD   ?= 1
 OPENCV ?= 0
@@ -14,6 +15,10 @@ CFLAGS  = -std=c11 -O3 -g -Wall -Wextra -Wpedantic -Werror=implicit -D_POSIX_C_S
           -fno-math-errno -fno-trapping-math -ffp-contract=off
 LDLIBS  = -lm -lpthread -lcjson -lxxhash
 
+ifneq ($(DEPS),)
+CFLAGS += -isystem $(DEPS)/include
+LDLIBS += -L$(DEPS)/lib -Wl,-rpath,$(abspath $(DEPS)/lib)
+endif
 ifeq ($(DEBUG),1)
 CFLAGS += -O1 -fno-omit-frame-pointer
 endif
@@ -25,7 +30,9 @@ CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=al
 endif
 
 comma := ,
-TAG   := gpu$(GPU)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(filter-out -cc -gcc,-$(notdir $(CC)))
+empty :=
+ARCHS := $(if $(CUDA_ARCH),-sm$(subst $(empty) ,+,$(strip $(CUDA_ARCH))))
+TAG   := gpu$(GPU)$(ARCHS)-simd$(SIMD)-cv$(OPENCV)-omp$(OPENMP)-debug$(DEBUG)$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(filter-out -cc -gcc,-$(notdir $(CC)))
 BUILD := build/$(TAG)
 
 SRC := $(wildcard src/*.c src/layers/*.c src/mix/*.c src/backend/cpu/*.c)

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 out=${OUT:-gpu_bench}
 rounds=${ROUNDS:-3}
 mkdir -p "$out" || exit 1
+rm -f "$out"/*.plans                                    # measured anew: it may be another GPU
 results=$out/results.txt
 : >"$results"
 torch=$(python3 -c 'import torch; print(torch.__version__ if torch.cuda.is_available() else "")' 2>/dev/null)

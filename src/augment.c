@@ -156,6 +156,30 @@ static am_status to_size(const am_augment *a, const am_image *img, am_rng *rng, 
     return AM_OK;
 }
 
+static void draw_corner(const am_augment *a, am_rng *rng, am_window *to)
+{
+    uint32_t span = 2 * (uint32_t)a->pad_crop + 1;
+    to->y = (int)am_rng_below(rng, span) - a->pad_crop;
+    to->x = (int)am_rng_below(rng, span) - a->pad_crop;
+}
+
+static int draw_flip(const am_augment *a, am_rng *rng)
+{
+    return a->flip && am_rng_below(rng, 2);
+}
+
+int am_augment_moves(const am_augment *a)
+{
+    return !a->resized_crop && a->resize <= 0 && !am_distort_wanted(a) && !am_colour_wanted(a);
+}
+
+void am_augment_window(const am_augment *a, am_rng *rng, am_window *to)
+{
+    to->x = to->y = 0;
+    if (a->pad_crop > 0) draw_corner(a, rng, to);
+    to->flip = draw_flip(a, rng);
+}
+
 static am_status pad_and_cut(const am_augment *a, const am_image *img, am_rng *rng,
                              unsigned char *out, am_scratch *s, am_err *e)
 {
@@ -170,10 +194,9 @@ static am_status pad_and_cut(const am_augment *a, const am_image *img, am_rng *r
         memcpy(pixel, out, size);
         v = (am_view){pixel, 3 * (size_t)a->width, a->width, a->height};
     }
-    int span = 2 * a->pad_crop + 1;
-    int y = (int)am_rng_below(rng, (uint32_t)span) - a->pad_crop;
-    int x = (int)am_rng_below(rng, (uint32_t)span) - a->pad_crop;
-    cut_padded(v, x, y, a->pad_reflect, out);
+    am_window at;
+    draw_corner(a, rng, &at);
+    cut_padded(v, at.x, at.y, a->pad_reflect, out);
     return AM_OK;
 }
 
@@ -184,7 +207,7 @@ am_status am_augment_with(const am_augment *a, const am_image *img, am_rng *rng,
     if (am_distort_wanted(a)) am_distort_apply(a, img, rng, out);
     else if (a->pad_crop > 0) AM_TRY(pad_and_cut(a, img, rng, out, s, e));
     else AM_TRY(to_size(a, img, rng, out, s, e));
-    if (a->flip && am_rng_below(rng, 2)) mirror(out, a->width, a->height);
+    if (draw_flip(a, rng)) mirror(out, a->width, a->height);
     am_colour_jitter(a, rng, out, (size_t)a->width * (size_t)a->height);
     return AM_OK;
 }

@@ -79,11 +79,16 @@ static void jitter(unsigned char *p, double turn, double s_factor, double v_fact
     }
 }
 
-void am_colour_jitter(const am_augment *a, am_rng *rng, unsigned char *pixel, size_t pixels)
+int am_colour_wanted(const am_augment *a)
 {
     int still =
         (a->saturation == 1 || a->saturation <= 0) && (a->exposure == 1 || a->exposure <= 0);
-    if (a->hue == 0 && still) return;
+    return a->hue != 0 || !still;
+}
+
+void am_colour_jitter(const am_augment *a, am_rng *rng, unsigned char *pixel, size_t pixels)
+{
+    if (!am_colour_wanted(a)) return;
     double turn = am_rng_between(rng, -a->hue, a->hue);
     double s = factor(rng, a->saturation), v = factor(rng, a->exposure);
     for (size_t i = 0; i < pixels; i++) jitter(pixel + 3 * i, turn, s, v);

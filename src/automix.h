@@ -16,7 +16,7 @@ typedef struct am_run {
     const char *gpus;
     int threads, epochs, batch;
     long seed;                  /* below 0: the cfg's */
-    const char *plans;          /* cuda: file of measured engines, made where it is not there */
+    const char *plans;          /* cuda: file of measured engines, made where it is not there; "rule": none are measured */
     int uncaptured;             /* cuda: the operations of each step one by one, not as one recorded graph; the same bytes */
     int resume, clear;          /* clear: take the weights, start the schedule anew */
 } am_run;

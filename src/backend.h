@@ -108,6 +108,9 @@ enum { AM_HEALTH_SHARE,         /* sum over samples of |mean(1 - m) - lambda| */
        AM_HEALTH_ENTROPY,       /* sum over samples of the mean entropy of attention rows / log(h * w) */
        AM_HEALTH_SAMPLES, AM_HEALTH };
 
+/* A window of an image in the backend's memory, for gather. */
+enum { AM_WINDOW_IMAGE, AM_WINDOW_X, AM_WINDOW_Y, AM_WINDOW_FLIP, AM_WINDOW };
+
 /* Running sums of a head's performance, added up by `score`. */
 enum { AM_SCORE_LOSS, AM_SCORE_TOP1, AM_SCORE_TOPK, AM_SCORE_SAMPLES, AM_SCORES };
 
@@ -128,6 +131,11 @@ typedef struct am_ops {
     void   (*get)(am_backend *, am_shape, am_dev, float *nchw);
     /* y = (byte / 255 - mean) / std; host bytes are [n][h][w][c] */
     void   (*put_bytes)(am_backend *, am_shape, const unsigned char *nhwc, const float *mean, const float *std, am_dev);
+    /* Only where am_backend.resident > 0.  set: plain memory, bytes [images][h][w][c].  windows: int32 [n][AM_WINDOW].
+     * y = put_bytes of the h x w window at (x, y) of each image, whose surroundings are black, or itself mirrored
+     * without its border; mirrored left to right where flip is not 0.  An image below 0 is black. */
+    void   (*gather)(am_backend *, am_shape, int images, am_dev set, am_dev windows, int reflect, const float *mean,
+                     const float *std, am_dev y);
     am_status (*sync)(am_backend *, am_err *);              /* wait; report the first fault since the last sync */
 
     /* ---- plain ---- */
@@ -264,7 +272,7 @@ typedef struct am_backend_options {
     int threads;                /* 0: all cores that the process may use */
     int device;                 /* which GPU */
     am_precision precision;
-    const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; NULL: they are chosen by rule */
+    const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; "": in its own place; NULL: they are chosen by rule */
     int uncaptured;             /* issue the operations of each step one by one; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16, emulated (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
@@ -278,6 +286,7 @@ struct am_backend {
     int fuses;                  /* norm takes the residual of a [shortcut] at once; the plan then skips the shortcut */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */
+    size_t resident;            /* bytes of a data set that it would rather keep than be sent; 0: it has no gather */
     size_t allocations, bytes, peak;   /* alloc keeps count: a test reads it, and memory is reported from it */
     void *state;
 };

@@ -30,27 +30,63 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static am_status batch_open(am_host_batch *b, const am_trainer *t, unsigned char **extra, am_err *e)
+/* The made-up training set, for a backend that keeps one. */
+enum { IMAGES = 2000 };
+
+static am_status read_made(const am_dataset *d, int index, am_image *img, am_err *e)
 {
-    *b = (am_host_batch){.n = t->n,
-                         .pixel = malloc(am_count(am_batch_of(t->net.input, t->n))),
-                         .label = calloc((size_t)t->n, sizeof(int))};
+    const am_shape *s = d->state;
+    am_rng r = am_rng_at(2, 0x62656e6368, (uint64_t)index);
+    AM_TRY(am_image_fit(img, s->w, s->h, e));
+    for (int k = 0; k < 3 * s->w * s->h; k++) img->pixel[k] = (unsigned char)am_rng_u32(&r);
+    return AM_OK;
+}
+
+static am_augment moves(const am_trainer *t)
+{
+    return (am_augment){.width = t->net.input.w,
+                        .height = t->net.input.h,
+                        .flip = 1,
+                        .pad_crop = 4,
+                        .pad_reflect = 1,
+                        .aspect = 1,
+                        .saturation = 1,
+                        .exposure = 1};
+}
+
+static am_status batch_open(am_host_batch *b, am_trainer *t, unsigned char **extra, am_err *e)
+{
+    am_dataset set = {.count = IMAGES, .state = &t->net.input, .read = read_made};
+    am_augment a = moves(t);
+    *extra = NULL;
+    *b = (am_host_batch){.n = t->n};
+    AM_TRY(am_resident_open(t, &set, &a, e));
     *extra = calloc((size_t)t->n * t->extra_size + 16, 1);
     b->extra = *extra;
-    return b->pixel && b->label && *extra ? AM_OK
-                                          : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    b->label = calloc((size_t)t->n, sizeof(int));
+    if (am_is(t->set)) b->window = calloc((size_t)t->n, sizeof *b->window);
+    else b->pixel = malloc(am_count(am_batch_of(t->net.input, t->n)));
+    return (b->pixel || b->window) && b->label && *extra
+               ? AM_OK
+               : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
 }
 
 static void batch_fill(am_host_batch *b, const am_trainer *t, int step)
 {
     am_rng r = am_rng_at(1, 0x62656e6368, (uint64_t)(step + WARM));
-    for (size_t k = 0; k < am_count(am_batch_of(t->net.input, t->n)); k++)
+    am_augment a = moves(t);
+    for (int k = 0; b->window && k < t->n; k++) {
+        b->window[k].image = (int)am_rng_below(&r, IMAGES);
+        am_augment_window(&a, &r, &b->window[k]);
+    }
+    for (size_t k = 0; b->pixel && k < am_count(am_batch_of(t->net.input, t->n)); k++)
         b->pixel[k] = (unsigned char)am_rng_u32(&r);
     for (int k = 0; k < t->n; k++) b->label[k] = (int)am_rng_below(&r, (uint32_t)t->classes);
 }
 
 /* The host's share (draws, uploads, normalisation of the bytes) is part of the step; reading and
- * augmenting images and what methods prepare of them is not: in training the loader's threads do that. */
+ * augmenting images and what methods prepare of them is not: in training the loader's threads do that.
+ * A backend that keeps the training set has it before the first step, and a step sends windows. */
 static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step,
                        am_err *e)
 {
@@ -98,6 +134,7 @@ static am_status run_all(course *c, int courses, am_trainer *t, int steps, am_er
             if (!c[i].why[0]) s = timed(&c[i], t, &b, extra, step, e);
     }
     free(b.pixel);
+    free(b.window);
     free(b.label);
     free(extra);
     return s;
@@ -174,7 +211,7 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
         .made_up = 1};
     am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    if (!s) s = am_open_backend(&be, run, &c, e);
+    if (!s) s = am_open_backend(&be, run, &c, 1, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;
     if (!s && all) s = add_methods(course_of, &courses, t, &c, e);

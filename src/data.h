@@ -2,7 +2,7 @@
  *
  * This floor knows no network: it may include err, arena, rng, cfg and nothing else of ours.
  * A batch leaves it as bytes [n][h][w][3], cropped and flipped, not yet normalised: the backend
- * normalises while it takes them. */
+ * normalises while it takes them.  Or, where the images lie with the backend, as windows of them. */
 #ifndef AM_DATA_H
 #define AM_DATA_H
 #include <stdint.h>
@@ -94,13 +94,22 @@ typedef struct am_augment {
     int min_crop, max_crop;                             /* Darknet's zoom: 0 0 is off */
 } am_augment;
 
+/* What chance decides of an image that keeps its size: the window that is seen begins at x, y, may hang
+ * over the edges, and is mirrored left to right where flip is 1. */
+typedef struct am_window { int image, x, y, flip; } am_window;      /* image: index in the data set, -1: black */
+/* 1: training only moves windows over images that have the net's size already. */
+int am_augment_moves(const am_augment *);
+/* Draws as am_augment_apply does of such an image; leaves `image` alone. */
+void am_augment_window(const am_augment *, am_rng *, am_window *);
+
 /* What the network sees of img: out is [height][width][3].  rng NULL: validation, nothing is drawn. */
 am_status am_augment_apply(const am_augment *, const am_image *img, am_rng *rng, unsigned char *out, am_err *);
 
 /* ---- loader ---- */
 typedef struct am_host_batch {
     int n;                                              /* samples that count; the rest, up to batch, is black with label -1 */
-    unsigned char *pixel;                               /* [batch][height][width][3] */
+    unsigned char *pixel;                               /* [batch][height][width][3], or NULL: */
+    am_window *window;                                  /* [batch] where the loader was asked for these */
     int *label, *index;                                 /* [batch]; index in the data set, -1 beyond n */
     unsigned char *extra;                               /* [batch][extra]: what prepare made of each sample, or NULL */
     long epoch, number;                                 /* this batch is the number-th of that epoch */
@@ -112,6 +121,7 @@ typedef struct am_loader_options {
     uint64_t seed;
     int train;                                          /* shuffled epochs, last partial batch dropped; else in order, last one padded */
     am_augment augment;
+    int windows;                                        /* no pixels, no prepare: training windows alone (am_augment_moves) */
     /* Called by the loader's threads for each sample after augmentation, or NULL: what a method makes of
      * an image alone.  Chance continues the sample's own stream. */
     void (*prepare)(void *user, const unsigned char *pixel, am_rng *, unsigned char *extra);

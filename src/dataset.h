@@ -51,6 +51,7 @@ am_status am_augment_with(const am_augment *, const am_image *, am_rng *, unsign
 /* Darknet's own distortions (augment_darknet.c). */
 int  am_distort_wanted(const am_augment *);
 void am_distort_apply(const am_augment *, const am_image *, am_rng *, unsigned char *out);
+int  am_colour_wanted(const am_augment *);
 void am_colour_jitter(const am_augment *, am_rng *, unsigned char *pixel, size_t pixels);
 
 #endif

@@ -79,7 +79,7 @@ am_status am_describe_net(const am_run *run, FILE *to, am_err *e)
         .learn = 1, .batch = run->batch, .mix = run->mix, .seed = run->seed, .made_up = 1};
     am_status s =
         t ? am_cfg_load(&c, &mem, run->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    if (!s) s = am_open_backend(&be, run, &c, e);
+    if (!s) s = am_open_backend(&be, run, &c, 0, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     if (!s) s = table(t, &be, run, to, e);
     if (t) am_trainer_close(t);

@@ -10,7 +10,7 @@ typedef struct topic {
 static const char *const commands[][2] = {
     {"classifier train",
      "DATA CFG [WEIGHTS] [-gpus 0,1] [-seed N] [-epochs N] [-mix METHOD] [-resume] [-clear] "
-     "[-backend auto|cpu|simd|cuda] [-threads N] [-plans FILE] [-uncaptured]"},
+     "[-backend auto|cpu|simd|cuda] [-threads N] [-plans FILE|rule] [-uncaptured]"},
     {"classifier valid",
      "DATA CFG WEIGHTS [-net teacher|student] [-head one|mix] [-bins FILE.csv]        ECE: "
      "calibration error; gap: confidence - accuracy; bins: for the reliability diagram"},

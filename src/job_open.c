@@ -25,6 +25,7 @@ static am_status training_loader(am_job *j, am_err *e)
                            .seed = j->t.seed_value,
                            .train = 1,
                            .augment = am_augment_of(&j->t.net.options, 1)};
+    o.windows = am_is(j->t.set);
     if (j->t.extra_size) {
         o.prepare = am_prepare;
         o.user = &j->t;
@@ -43,6 +44,8 @@ static am_status loaders(am_job *j, am_err *e)
         return am_fail(e, AM_EINPUT, (am_loc){j->data.file, 0},
                        "train= has %d images, fewer than one batch=%d of %s", j->data.train.count,
                        o->batch, j->run->cfg);
+    am_augment augment = am_augment_of(o, 1);
+    AM_TRY(am_resident_open(&j->t, &j->data.train, &augment, e));
     AM_TRY(training_loader(j, e));
     AM_TRY(am_loader_open(&j->valid, &j->data.valid, &valid, e));
     j->t.steps_per_epoch = am_loader_batches(j->train) / o->subdivisions;
@@ -116,7 +119,7 @@ am_status am_job_open(am_job *j, am_err *e)
         .learn = 1, .batch = j->run->batch, .mix = j->run->mix, .seed = j->run->seed};
     char line[500];
     AM_TRY(am_cfg_load(&j->cfg, &j->mem, j->run->cfg, e));
-    AM_TRY(am_open_backend(&j->be, j->run, &j->cfg, e));
+    AM_TRY(am_open_backend(&j->be, j->run, &j->cfg, 1, e));
     snprintf(line, sizeof line, "backend %s", j->be.about);
     am_job_say(j, line);
     AM_TRY(am_trainer_open(&j->t, &j->be, &j->cfg, &o, e));
@@ -137,6 +140,13 @@ am_status am_job_open(am_job *j, am_err *e)
              j->data.train.count, j->data.valid.count, j->data.classes, j->t.steps,
              j->t.net.options.batch, j->epochs, (unsigned long long)j->t.seed_value);
     am_job_say(j, line);
+    if (am_is(j->t.set)) {
+        snprintf(line, sizeof line,
+                 "the training images lie on the device, %.1f MB; batches are made there",
+                 (double)j->data.train.count * (double)am_count(am_batch_of(j->t.net.input, 1))
+                     / 1e6);
+        am_job_say(j, line);
+    }
     return AM_OK;
 }
 

@@ -81,13 +81,18 @@ static am_status fill_sample(worker *w, const am_host_batch *b, int i, am_err *e
     const am_loader *l = w->loader;
     const am_augment *a = &l->o.augment;
     size_t size = 3 * (size_t)a->width * (size_t)a->height;
+    am_rng rng = am_rng_at(l->o.seed ^ SALT, (uint64_t)b->epoch, (uint64_t)b->index[i]);
+    if (l->o.windows) {
+        b->window[i].image = b->index[i];
+        am_augment_window(a, &rng, &b->window[i]);
+        return AM_OK;
+    }
     unsigned char *out = b->pixel + (size_t)i * size;
     if (b->index[i] < 0) {
         memset(out, 0, size);
         return AM_OK;
     }
     AM_TRY(l->set->read(l->set, b->index[i], &w->image, e));
-    am_rng rng = am_rng_at(l->o.seed ^ SALT, (uint64_t)b->epoch, (uint64_t)b->index[i]);
     AM_TRY(am_augment_with(a, &w->image, l->o.train ? &rng : NULL, out, &w->scratch, e));
     if (l->o.prepare) l->o.prepare(l->o.user, out, &rng, b->extra + (size_t)i * l->o.extra);
     return AM_OK;
@@ -139,16 +144,20 @@ static int default_threads(void)
 static am_status make_slots(am_loader *l, am_err *e)
 {
     size_t batch = (size_t)l->o.batch,
-           pixels = 3 * (size_t)l->o.augment.width * (size_t)l->o.augment.height;
+           pixels = l->o.windows
+                        ? sizeof(am_window)
+                        : 3 * (size_t)l->o.augment.width * (size_t)l->o.augment.height;
     int ok = 1;
     l->bytes = sizeof *l + SLOTS * batch * (pixels + l->o.extra + 2 * sizeof(int));
     for (int i = 0; i < SLOTS; i++) {
         am_host_batch *b = &l->slot[i].batch;
-        b->pixel = malloc(batch * pixels);
+        void *samples = malloc(batch * pixels);
+        if (l->o.windows) b->window = samples;
+        else b->pixel = samples;
         b->label = malloc(batch * sizeof(int));
         b->index = malloc(batch * sizeof(int));
         if (l->o.prepare) b->extra = calloc(batch, l->o.extra);
-        ok &= b->pixel && b->label && b->index && (b->extra || !l->o.prepare);
+        ok &= samples && b->label && b->index && (b->extra || !l->o.prepare);
     }
     if (l->o.train) {
         l->order = malloc((size_t)l->set->count * sizeof(int));
@@ -188,6 +197,8 @@ am_status am_loader_open(am_loader **out, const am_dataset *set, const am_loader
     if (o->batch < 1 || o->augment.width < 1 || o->augment.height < 1)
         return am_fail(e, AM_EBUG, AM_NOPLACE, "a loader for batches of %d images of %dx%d",
                        o->batch, o->augment.width, o->augment.height);
+    if (o->windows && (!o->train || o->prepare || !am_augment_moves(&o->augment)))
+        return am_fail(e, AM_EBUG, AM_NOPLACE, "a loader for windows of what is more than moved");
     if (set->count < (o->train ? o->batch : 1))
         return am_fail(e, AM_EINPUT, AM_NOPLACE,
                        "the %s set has %d images and a batch takes %d; use a smaller batch",
@@ -260,6 +271,7 @@ void am_loader_close(am_loader *l)
     }
     for (int i = 0; i < SLOTS; i++) {
         free(l->slot[i].batch.pixel);
+        free(l->slot[i].batch.window);
         free(l->slot[i].batch.label);
         free(l->slot[i].batch.index);
         free(l->slot[i].batch.extra);

@@ -196,13 +196,18 @@ void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
     am_teach(t, &m->mixed, mixed_x, mixed_q);
 }
 
+void am_levels(const am_net_options *o, float mean[AM_MAX_LIST], float std[AM_MAX_LIST])
+{
+    for (int i = 0; i < AM_MAX_LIST; i++) {
+        mean[i] = (float)o->mean.at[i];
+        std[i] = (float)o->std.at[i];
+    }
+}
+
 void am_put_pixels(am_trainer *t, const unsigned char *pixels, am_dev to)
 {
     float mean[AM_MAX_LIST], std[AM_MAX_LIST];
-    for (int i = 0; i < AM_MAX_LIST; i++) {
-        mean[i] = (float)t->net.options.mean.at[i];
-        std[i] = (float)t->net.options.std.at[i];
-    }
+    am_levels(&t->net.options, mean, std);
     t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, t->n), pixels, mean, std, to);
 }
 

@@ -60,6 +60,7 @@ struct am_mix {
     int also;                   /* a layer that the mixed lesson computes too (set in setup); 0: none */
     am_lesson look;             /* the teacher at the clean batch, so that its statistics fit its weights */
     int shows;                  /* set in setup: the method shows the teacher images itself */
+    int reads;                  /* set in setup: the method reads the trainer's pixels, so that batches must come as such */
     size_t extra, extra_at;     /* bytes that prepare fills for a sample (set in setup), and where in the trainer's */
 };
 
@@ -94,10 +95,14 @@ struct am_trainer {
     am_slot labels, mask_weight, mask_limit, seed;  /* mask_limit: length the MixBlock's gradient is kept to */
     am_place x, q, mixed_x, mixed_q, mixed_mask;/* the batch; the student's mixture and its mask */
     am_place judged_x, judged_q, judged_mask;   /* AutoMix: the mixture that teaches the MixBlock */
+    am_dev set;                 /* the training set's bytes, or nowhere (resident.c) */
+    int set_images, set_reflect;
+    am_slot windows;            /* int32 [n][AM_WINDOW], where the backend may keep a set */
     am_dev report, clip_scratch;
     double fixed_lambda;        /* in [0, 1]: what the sheet asks for; below 0: drawn */
     const int *fixed_perm;      /* the sheet's partners; NULL: drawn */
-    const unsigned char *pixels, *extra;    /* during a step: the batch on the host, [n][h][w][c], and what was prepared of it */
+    const unsigned char *pixels, *extra;    /* during a step: the batch on the host, [n][h][w][c], and what was prepared of it;
+                                               no pixels where the batch is made on the device */
     unsigned char *extra_room;
     size_t extra_size;          /* of a sample */
 
@@ -141,6 +146,8 @@ void am_teach(am_trainer *, am_lesson *, am_dev x, am_dev q);   /* forward, loss
 am_status am_mix_lessons(am_mix *, am_trainer *, am_err *);
 void am_mix_teach(am_trainer *, am_mix *, am_dev mixed_x, am_dev mixed_q);
 
+/* What a byte's level becomes: mean and std of each channel. */
+void am_levels(const am_net_options *, float mean[AM_MAX_LIST], float std[AM_MAX_LIST]);
 void am_put_pixels(am_trainer *, const unsigned char *pixels, am_dev to);     /* [n][h][w][c], normalised on the way */
 void am_mask_spread(am_trainer *, am_dev plane, am_dev to);     /* one plane [h][w] for every sample */
 /* The share of x_i that a plane which weighs the partner leaves. */

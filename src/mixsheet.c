@@ -106,10 +106,7 @@ static void to_device(am_mix_sheet *s)
 {
     am_trainer *t = s->t;
     float mean[AM_MAX_LIST], std[AM_MAX_LIST];
-    for (int i = 0; i < AM_MAX_LIST; i++) {
-        mean[i] = (float)t->net.options.mean.at[i];
-        std[i] = (float)t->net.options.std.at[i];
-    }
+    am_levels(&t->net.options, mean, std);
     t->be->ops->put_bytes(t->be, am_batch_of(t->net.input, s->n), s->pixel, mean, std,
                           am_here(&t->space, s->x));
 }

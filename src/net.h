@@ -54,6 +54,7 @@ typedef struct am_layer_type {                          /* one row of the regist
     const am_key *keys;
     size_t options;             /* size of the struct that the keys fill */
     int reads;                  /* what backward looks at */
+    int planes;                 /* what comes out is planes, floats in every backend, and no activation */
     am_status (*setup)(am_net *, am_layer *, am_err *);         /* out, params, macs */
     void (*needs)(const am_net *, const am_layer *, const am_trip *, size_t *save, size_t *scratch);  /* floats; may be NULL */
     void (*forward)(const am_pass *, const am_layer *);

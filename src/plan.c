@@ -144,7 +144,8 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
     }
     for (int i = from; i <= highest; i++) {
         const am_layer *l = &net->layer[i];
-        size_t room = o->room(net->be, am_batch_of(l->out, trip.n));
+        am_shape y = am_batch_of(l->out, trip.n);
+        size_t room = l->type && l->type->planes ? am_count(y) : o->room(net->be, y);
         int born =
             p->fused[i] < 0 ? i - 1 : i; /* a fused shortcut is written by the layer above it */
         int done = p->fused[i] < 0 ? end - i + 1 : end - i;

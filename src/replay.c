@@ -284,7 +284,7 @@ am_status am_replay(const am_run *o, const char *in, const char *out, am_err *e)
     if (!o->isa && !strcmp(judge.backend, "cpu")) judge.isa = "exact";
     am_status s =
         r ? am_cfg_load(&c, &mem, o->cfg, e) : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
-    if (!s) s = am_open_backend(&be, &judge, &c, e);
+    if (!s) s = am_open_backend(&be, &judge, &c, 0, e);
     if (!s) s = run(r, &c, &be, in, out, e);
     if (r) {
         am_examiner_close(&r->examiner);

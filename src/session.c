@@ -32,11 +32,14 @@ static am_status precision_of(const am_run *o, const am_cfg *c, am_precision *ou
                    "precision=%s: choose one of auto, fp32, bf16, fast, tf32, fp16", word);
 }
 
-am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, am_err *e)
+am_status am_open_backend(am_backend *be, const am_run *o, const am_cfg *c, int learns, am_err *e)
 {
-    am_backend_options how = {
-        .threads = o->threads, .isa = o->isa, .plans = o->plans, .uncaptured = o->uncaptured};
+    am_backend_options how = {.threads = o->threads,
+                              .isa = o->isa,
+                              .plans = o->plans ? o->plans : learns ? "" : NULL,
+                              .uncaptured = o->uncaptured};
     int chosen;
+    if (o->plans && !strcmp(o->plans, "rule")) how.plans = NULL;
     AM_TRY(precision_of(o, c, &how.precision, &chosen, e));
     if (o->gpus) how.device = atoi(o->gpus);
     const char *name = o->backend ? o->backend : "auto";

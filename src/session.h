@@ -4,7 +4,8 @@
 #include "automix.h"
 #include "train.h"
 
-am_status am_open_backend(am_backend *, const am_run *, const am_cfg *, am_err *);
+/* learns: it will train, so that engines are measured where the run does not say -plans. */
+am_status am_open_backend(am_backend *, const am_run *, const am_cfg *, int learns, am_err *);
 void      am_close_backend(am_backend *);
 const am_backend_type *am_type_of(const am_backend *);
 

@@ -58,8 +58,10 @@ void am_step_part(am_trainer *t, am_mix *m, const am_host_batch *b)
     t->pixels = b->pixel;
     t->extra = b->extra ? b->extra : prepare_here(t);
     am_step_draw(t, m);
+    if (b->window) am_resident_windows(t, b->window);
     am_teach_labels(t, b->label);
-    am_put_pixels(t, b->pixel, am_here(&t->space, t->x));
+    if (b->window) am_resident_put(t, am_here(&t->space, t->x));
+    else am_put_pixels(t, b->pixel, am_here(&t->space, t->x));
     am_step_learn(t, m);
     t->pixels = t->extra = NULL;
     t->part++;

@@ -21,6 +21,13 @@ am_status am_trainer_add(am_trainer *, const am_cfg *, const char *method, am_er
 am_status am_trainer_start(am_trainer *, int learn, am_err *);      /* take the memory laid out, start the weights */
 void      am_trainer_close(am_trainer *);
 
+/* ---- the training set in the backend's memory (resident.c) ----
+ * Between start and the first step: t->set is somewhere where the set is kept there, and then batches must
+ * come as windows (am_loader_options). */
+am_status am_resident_open(am_trainer *, const am_dataset *, const am_augment *, am_err *);
+void am_resident_windows(am_trainer *, const am_window *);      /* host: of the batch, into the step-state */
+void am_resident_put(am_trainer *, am_dev to);          /* device: the batch that these are */
+
 /* ---- a step ---- */
 am_mix *am_step_mix(am_trainer *);                      /* which [mix] this step is */
 void am_step_schedule(am_trainer *);                    /* rates, momenta, weights of this step into the step-state */

@@ -141,6 +141,7 @@ static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
     t->mask_weight = am_claim(t, 1);
     t->mask_limit = am_claim(t, 1);
     t->seed = am_claim(t, 2);
+    if (t->be->resident) t->windows = am_claim(t, AM_WINDOW * n);
     AM_TRY(make_stretches(t, e));
     t->x = am_space_push(&t->space, image);
     t->q = am_space_push(&t->space, rows);
@@ -243,7 +244,7 @@ void am_trainer_close(am_trainer *t)
         if (t->mix[i].type->close && t->mix[i].state) t->mix[i].type->close(&t->mix[i], t);
     am_weights_close(&t->student, &t->net);
     am_weights_close(&t->teacher, &t->net);
-    am_dev all[] = {t->state.dev, t->report, t->clip_scratch};
+    am_dev all[] = {t->state.dev, t->report, t->clip_scratch, t->set};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (am_is(all[i])) t->be->ops->free(t->be, all[i]);
     am_space_close(&t->space);

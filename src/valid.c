@@ -63,10 +63,7 @@ static void put_pixels(am_examiner *x, const unsigned char *pixel)
 {
     const am_net *net = &x->t->net;
     float mean[AM_MAX_LIST], std[AM_MAX_LIST];
-    for (int i = 0; i < AM_MAX_LIST; i++) {
-        mean[i] = (float)net->options.mean.at[i];
-        std[i] = (float)net->options.std.at[i];
-    }
+    am_levels(&net->options, mean, std);
     x->t->be->ops->put_bytes(x->t->be, am_batch_of(net->input, x->batch), pixel, mean, std,
                              am_here(&x->t->space, x->x));
 }

@@ -84,6 +84,36 @@ static void crops_of_padded_images(void **state)
     }
 }
 
+/* What is drawn without an image is what is drawn with one, to the last number. */
+static void windows_are_drawn_alike(void **state)
+{
+    (void)state;
+    enum { W = 7, H = 6 };
+    am_image img = numbered(W, H);
+    for (int kind = 0; kind < 8; kind++)
+        for (int i = 0; i < 100; i++) {
+            am_augment a = plain(W, H);
+            unsigned char out[3 * W * H];
+            am_window at = {.image = 5};
+            am_rng r[2] = {am_rng_at(3, 4, (uint64_t)i), am_rng_at(3, 4, (uint64_t)i)};
+            a.flip = kind & 1;
+            a.pad_crop = kind & 2 ? 2 : 0;
+            a.pad_reflect = kind >> 2;
+            assert_true(am_augment_moves(&a));
+            t_ok(am_augment_apply(&a, &img, &r[0], out, NULL), &(am_err){0});
+            am_augment_window(&a, &r[1], &at);
+            assert_int_equal(at.image, 5);
+            assert_true(is_window(&img, out, at.x, at.y, a.pad_reflect, at.flip));
+            assert_true(am_rng_u32(&r[0]) == am_rng_u32(&r[1]));
+        }
+    am_image_free(&img);
+    am_augment more[8];
+    for (int k = 0; k < 8; k++) more[k] = plain(W, H);
+    more[0].resized_crop = 1, more[1].resize = 8, more[2].angle = 7, more[3].aspect = 0.75;
+    more[4].hue = 0.1, more[5].saturation = 1.5, more[6].exposure = 0.75, more[7].max_crop = 9;
+    for (int k = 0; k < 8; k++) assert_false(am_augment_moves(&more[k]));
+}
+
 /* A pad wider than the image bounces to and fro, and never reads beyond. */
 static void pads_small_images(void **state)
 {
@@ -379,7 +409,8 @@ static void jitters_colours(void **state)
     am_image_free(&img);
 }
 
-T_SUITE(augment, cmocka_unit_test(crops_of_padded_images), cmocka_unit_test(pads_small_images),
+T_SUITE(augment, cmocka_unit_test(crops_of_padded_images),
+        cmocka_unit_test(windows_are_drawn_alike), cmocka_unit_test(pads_small_images),
         cmocka_unit_test(validation_draws_nothing), cmocka_unit_test(resizes_then_takes_the_middle),
         cmocka_unit_test(resizes_then_cuts_at_random),
         cmocka_unit_test(fits_images_of_another_size),

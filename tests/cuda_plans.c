@@ -36,12 +36,75 @@ static void what_is_written_is_read_again(void **state)
         for (int k = 0; k < want.knobs; k++) assert_true(got->knob[k] == want.knob[k] && got->value[k] == want.value[k]);
     }
     am_choices_close(&s);
-    t_ok(am_choices_open(&s, path, "Another device", 91900, &e), &e);
-    assert_true(s.count == 0 && s.changed);
+}
+
+/* Engines measured elsewhere are neither used nor written over, and the message names both sides. */
+static void another_device_or_version_is_refused(void **state)
+{
+    static const struct { const char *device; long version; const char *says; } other[] = {
+        {"Another device", 91900, "here is Another device with cuDNN 91900"},
+        {"A device", 91901, "here is A device with cuDNN 91901"},
+        {"A", 91900, "measured on A device with cuDNN 91900"},
+    };
+    char path[300];
+    am_choices s;
+    am_err e = {0};
+    const am_choice c = made_up(1);
+    (void)state;
+    t_path(path, sizeof path, "d.plans");
+    t_ok(am_choices_open(&s, path, "A device", 91900, &e), &e);
+    t_ok(am_choices_add(&s, &c, &e), &e);
+    t_ok(am_choices_write(&s, &e), &e);
     am_choices_close(&s);
-    t_ok(am_choices_open(&s, path, "A device of 3 words", 91901, &e), &e);
-    assert_true(s.count == 0 && s.changed);
-    am_choices_close(&s);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        e = (am_err){0};
+        assert_int_equal(am_choices_open(&s, path, other[i].device, other[i].version, &e), AM_EINPUT);
+        if (!strstr(e.text, other[i].says)) fail_msg("'%s' does not say '%s'", e.text, other[i].says);
+    }
+}
+
+/* Two runs measure at the same time: the file holds what both found, and the first word stands. */
+static void what_two_runs_write_is_kept(void **state)
+{
+    char path[300];
+    am_choices s[2];
+    am_err e = {0};
+    am_choice c;
+    (void)state;
+    t_path(path, sizeof path, "e.plans");
+    for (int k = 0; k < 2; k++) t_ok(am_choices_open(&s[k], path, "d", 1, &e), &e);
+    for (int k = 0; k < 2; k++) {
+        c = made_up(k);
+        t_ok(am_choices_add(&s[k], &c, &e), &e);
+        c = made_up(2);
+        c.engine = 70 + k;
+        t_ok(am_choices_add(&s[k], &c, &e), &e);
+    }
+    for (int k = 0; k < 2; k++) t_ok(am_choices_write(&s[k], &e), &e);
+    for (int k = 0; k < 2; k++) am_choices_close(&s[k]);
+    t_ok(am_choices_open(&s[0], path, "d", 1, &e), &e);
+    assert_int_equal(s[0].count, 3);
+    c = made_up(2);
+    assert_int_equal(am_choices_find(&s[0], &c.key)->engine, 70);
+    am_choices_close(&s[0]);
+}
+
+static void a_place_of_its_own(void **state)
+{
+    char cache[300], want[400], path[1000];
+    const char *before = getenv("XDG_CACHE_HOME");
+    char *kept = before ? strdup(before) : NULL;
+    (void)state;
+    t_path(cache, sizeof cache, "cache");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    assert_true(am_choices_place(path, sizeof path, "NVIDIA H100 80GB (HBM3)", 91900));
+    snprintf(want, sizeof want, "%s/automix/NVIDIA_H100_80GB_HBM3__cudnn91900.plans", cache);
+    assert_string_equal(path, want);
+    setenv("XDG_CACHE_HOME", "/dev/null", 1);
+    assert_false(am_choices_place(path, sizeof path, "d", 1));
+    if (kept) setenv("XDG_CACHE_HOME", kept, 1);
+    else unsetenv("XDG_CACHE_HOME");
+    free(kept);
 }
 
 static void a_damaged_file_is_refused(void **state)
@@ -166,8 +229,13 @@ static void a_plan_is_made_again_from_its_line(void **state) { (void)state; }
 
 #ifndef T_CUDA
 static void what_is_written_is_read_again(void **state) { (void)state; }
+static void another_device_or_version_is_refused(void **state) { (void)state; }
+static void what_two_runs_write_is_kept(void **state) { (void)state; }
+static void a_place_of_its_own(void **state) { (void)state; }
 static void a_damaged_file_is_refused(void **state) { (void)state; }
 #endif
 
 T_SUITE(cuda_plans, cmocka_unit_test(what_is_written_is_read_again), cmocka_unit_test(a_damaged_file_is_refused),
+        cmocka_unit_test(another_device_or_version_is_refused), cmocka_unit_test(what_two_runs_write_is_kept),
+        cmocka_unit_test(a_place_of_its_own),
         cmocka_unit_test(engines_are_chosen_without_a_device), cmocka_unit_test(a_plan_is_made_again_from_its_line));

@@ -290,7 +290,50 @@ static void waits_without_spinning(void **state)
     am_loader_close(l);
 }
 
-T_SUITE(loader, cmocka_unit_test(an_epoch_is_a_shuffle),
+static am_status read_spots(const am_dataset *d, int index, am_image *img, am_err *e)
+{
+    (void)d;
+    AM_TRY(am_image_fit(img, SIDE, SIDE, e));
+    for (int i = 0; i < 3 * SIDE * SIDE; i++) img->pixel[i] = (unsigned char)(index + 3 * i);
+    return AM_OK;
+}
+
+/* Where images lie elsewhere, a loader gives windows; they are those of the batches of bytes. */
+static void windows_instead_of_bytes(void **state)
+{
+    (void)state;
+    made m;
+    am_dataset d = make(&m, 43);
+    am_loader_options o = options(10, 2, 1);
+    am_err e;
+    d.read = read_spots;
+    am_loader *bytes = open_loader(&d, o), *windows, *none;
+    o.windows = 1;
+    windows = open_loader(&d, o);
+    for (int k = 0; k < 9; k++) {
+        const am_host_batch *b = next(bytes), *w = next(windows);
+        assert_true(b->pixel && !b->window && w->window && !w->pixel);
+        for (int i = 0; i < 10; i++) {
+            const am_window *at = &w->window[i];
+            assert_true(w->index[i] == b->index[i] && w->label[i] == b->label[i]);
+            assert_int_equal(at->image, b->index[i]);
+            for (int p = 0; p < SIDE * SIDE; p++) {
+                int column = p % SIDE, y = at->y + p / SIDE;
+                int x = at->x + (at->flip ? SIDE - 1 - column : column);
+                int inside = x >= 0 && y >= 0 && x < SIDE && y < SIDE;
+                int want = inside ? (at->image + 9 * (y * SIDE + x)) % 256 : 0;
+                assert_int_equal(b->pixel[3 * (i * SIDE * SIDE + p)], want);
+            }
+        }
+    }
+    am_loader_close(bytes);
+    am_loader_close(windows);
+    o.augment.hue = 0.1;
+    assert_int_equal(am_loader_open(&none, &d, &o, &e), AM_EBUG);
+}
+
+T_SUITE(loader, cmocka_unit_test(windows_instead_of_bytes),
+        cmocka_unit_test(an_epoch_is_a_shuffle),
         cmocka_unit_test(validation_is_in_order_and_padded),
         cmocka_unit_test(threads_change_nothing), cmocka_unit_test(seeds_and_epochs_differ),
         cmocka_unit_test(seeks_to_any_batch), cmocka_unit_test(faults_come_out_in_their_place),

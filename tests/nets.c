@@ -216,7 +216,7 @@ static void memory_is_what_is_told(void **state)
         am_mix_sheet *sheet = NULL;
         am_err e = {0};
         t_ok(am_cfg_load(&c, &own, path[i], &e), &e);
-        t_ok(am_open_backend(&be, &run, &c, &e), &e);
+        t_ok(am_open_backend(&be, &run, &c, 0, &e), &e);
         t_ok(am_trainer_open(&t, &be, &c, &o, &e), &e);
         t_ok(am_examiner_layout(&x, &t, 50, 5, &e), &e);
         t_ok(am_mix_sheet_layout(&sheet, &t, t.n / 2, &e), &e);

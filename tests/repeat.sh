@@ -3,6 +3,7 @@
 # with two; a run that was killed at any moment, or stopped, and resumed until it is done gives the
 # bytes of one that was not.
 #
+#   BACKENDS="cpu simd"
 #   TRIES=3   kills of each run, besides one while a checkpoint is being written
 . "$(dirname "$0")/check.sh"
 TRIES=${TRIES:-3}
@@ -79,7 +80,7 @@ stopped() {
     same "stopped by $1 and resumed"
 }
 
-for backend in cpu simd; do
+for backend in ${BACKENDS:-cpu simd}; do
     run net tests/tiny.cfg -backend "$backend"
     if [ "$status" -ne 0 ]; then
         echo "skipped: backend $backend does not run here"

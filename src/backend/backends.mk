@@ -44,7 +44,7 @@ CUDA_DIR := src/backend/cuda
 CUDA_KERNELS := $(patsubst %,$(BUILD)/%.o,$(wildcard $(CUDA_DIR)/*.cu))
 CUDA_HOST := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,cuda memory record plain layers losses mixing conv choices)
 CUDA_CUDNN := $(patsubst %,$(BUILD)/$(CUDA_DIR)/%.o,graph graph_describe graph_engine graph_tune)
-CUDA_TESTS := $(patsubst %,$(BUILD)/tests/%.o,cuda_record cuda_plans)
+CUDA_TESTS := $(patsubst %,$(BUILD)/tests/%.o,cuda_kernels cuda_record cuda_plans)
 
 ifeq ($(GPU),1)
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
@@ -52,18 +52,26 @@ ifeq ($(NVCC),)
 $(error GPU=1 needs nvcc, which is neither in PATH nor in /usr/local/cuda/bin; install the CUDA toolkit, or say NVCC=/path/to/nvcc)
 endif
 CUDA_HOME ?= $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
-CUDNN_H := $(firstword $(wildcard $(CUDA_HOME)/include/cudnn.h /usr/include/cudnn.h /usr/include/$(shell uname -m)-linux-gnu/cudnn.h))
-ifeq ($(CUDNN_H),)
-$(error GPU=1 needs cuDNN 9, and cudnn.h is neither in $(CUDA_HOME)/include nor in /usr/include)
+# CUDNN_HOME=FOLDER looks there first: Python's package nvidia-cudnn is such a folder, nvidia/cudnn
+HERE := $(shell uname -m)-linux-gnu
+CUDNN_H := $(firstword $(wildcard $(addsuffix /cudnn.h,$(CUDNN_HOME:%=%/include) $(CUDA_HOME)/include \
+             /usr/include /usr/include/$(HERE))))
+CUDNN_SO := $(firstword $(wildcard $(addsuffix /libcudnn.so.9,$(CUDNN_HOME:%=%/lib) $(CUDNN_HOME:%=%/lib64) \
+              $(CUDA_HOME)/lib64 /usr/lib/$(HERE) /usr/lib64)))
+ifeq ($(and $(CUDNN_H),$(CUDNN_SO)),)
+$(error GPU=1 needs cuDNN 9, and cudnn.h or libcudnn.so.9 is neither below $(CUDA_HOME) nor below /usr; \
+  CUDNN_HOME=FOLDER names a folder that has both, in include/ and lib/)
 endif
+CUDNN_I := -isystem $(patsubst %/,%,$(dir $(CUDNN_H))) -isystem $(CUDA_HOME)/include
 # One architecture is enough for a machine that only builds for itself: CUDA_ARCH=90
 CUDA_ARCH ?= 80 90
 CUDA_CODE := $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(CUDA_CUDNN)
-LDLIBS += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcudnn -lcudart_static -ldl -lrt -lstdc++
-$(CUDA_HOST) $(CUDA_CUDNN): EXTRA += -isystem $(CUDA_HOME)/include
-$(CUDA_TESTS): EXTRA += -DT_CUDA -DAM_CUDNN -isystem $(CUDA_HOME)/include
+LDLIBS += $(CUDNN_SO) -Wl,-rpath,$(patsubst %/,%,$(dir $(CUDNN_SO))) -L$(CUDA_HOME)/lib64 -lcudart_static \
+          -ldl -lrt -lstdc++
+$(CUDA_HOST) $(CUDA_CUDNN): EXTRA += $(CUDNN_I)
+$(CUDA_TESTS): EXTRA += -DT_CUDA -DAM_CUDNN $(CUDNN_I)
 $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"

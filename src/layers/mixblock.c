@@ -302,6 +302,7 @@ const am_layer_type am_layer_mixblock = {
     .keys = keys,
     .options = sizeof(mixblock),
     .reads = AM_READS_X | AM_READS_Y,
+    .planes = 1,
     .setup = setup,
     .needs = needs,
     .forward = forward,

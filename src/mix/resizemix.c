@@ -37,6 +37,7 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     if (o->scale_min > o->scale_max)
         return am_fail(e, AM_EINPUT, m->loc, "scale_min=%g is greater than scale_max=%g",
                        o->scale_min, o->scale_max);
+    m->reads = 1;
     ((state *)m->state)->mixed = am_new(&t->mem, (size_t)t->n * am_count(t->net.input));
     return ((state *)m->state)->mixed ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
 }

@@ -37,6 +37,7 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
     state *s = m->state;
     size_t pixels = (size_t)(t->net.input.h * t->net.input.w);
+    m->reads = ((const saliencymix *)m->options)->saliency <= SPECTRAL;
     s->box = am_claim(t, 4 * (size_t)t->n);
     s->room = am_new(&t->mem, am_saliency_room(t->net.input.h, t->net.input.w));
     s->map = am_new(&t->mem, pixels);

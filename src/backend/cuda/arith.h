@@ -21,11 +21,15 @@ typedef struct am_bf16 { uint16_t bits; } am_bf16;
 
 AM_BOTH am_bf16 am_to_bf16(float x)
 {
-    uint32_t u;
     am_bf16 y;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    uint32_t u;
     memcpy(&u, &x, sizeof u);
     if ((u & 0x7fffffffu) > 0x7f800000u) y.bits = (uint16_t)(u >> 16 | 0x40);
     else y.bits = (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+#endif
     return y;
 }
 
@@ -175,6 +179,18 @@ AM_BOTH void am_arith_sgd(const float *hyper, float g, float *w, float *v)
 }
 
 AM_BOTH float am_arith_follow(float follow, float teacher, float w) { return follow * teacher + (1 - follow) * w; }
+
+/* ---- images: a byte as the net takes it; and index i of an axis of n that goes on mirrored, without its border ---- */
+
+AM_BOTH float am_arith_level(unsigned char byte, float mean, float std) { return ((float)byte / 255.0f - mean) / std; }
+
+AM_BOTH int am_arith_mirrored(int i, int n)
+{
+    const int period = n > 1 ? 2 * (n - 1) : 1;
+    i %= period;
+    if (i < 0) i += period;
+    return i < n ? i : period - i;
+}
 
 /* ---- the mask loss (methods: l1, l2, l1var, l2var, sparsity) over `count` pixels ----
  * From sum m, sum m^2 and sum |m (m - 1)|: the value and what the slope at one pixel is made of. */

@@ -1,9 +1,12 @@
 /* choices.c: see choices.h. */
 #include "choices.h"
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const kinds[] = {"y", "dx", "dw"}, *const precisions[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
 static const char first_line[] = "automix plans 1";
@@ -108,15 +111,19 @@ static int next_line(FILE *f, char line[LINE])
 
 static am_status read_all(am_choices *s, FILE *f, am_err *e)
 {
-    char line[LINE], device[LINE + 8], version[60];
-    snprintf(device, sizeof device, "device %s", s->device);
-    snprintf(version, sizeof version, "cudnn %ld", s->version);
+    char line[LINE], device[LINE], version[LINE];
     if (!next_line(f, line) || strcmp(line, first_line))
         return am_fail(e, AM_EINPUT, (am_loc){s->path, 1}, "this is no plan file (its first line is not '%s'); give another -plans, or remove it", first_line);
-    if (!next_line(f, line) || strcmp(line, device) || !next_line(f, line) || strcmp(line, version)) {
-        s->changed = 1;                         /* of another device or another cuDNN: measured anew */
-        return AM_OK;
-    }
+    if (!next_line(f, device) || strncmp(device, "device ", 7) || !next_line(f, version) ||
+        strncmp(version, "cudnn ", 6))
+        return am_fail(e, AM_EINPUT, (am_loc){s->path, 2},
+                       "a plan file names its device and its cuDNN here; remove the file, and it is "
+                       "measured anew");
+    if (strcmp(device + 7, s->device) || strtol(version + 6, NULL, 10) != s->version)
+        return am_fail(e, AM_EINPUT, (am_loc){s->path, 2},
+                       "these engines were measured on %s with cuDNN %s, and here is %s with cuDNN "
+                       "%ld; give another -plans FILE, or remove this one",
+                       device + 7, version + 6, s->device, s->version);
     for (int number = 4; next_line(f, line); number++) {
         am_choice c;
         if (!line[0] || line[0] == '#') continue;
@@ -127,10 +134,38 @@ static am_status read_all(am_choices *s, FILE *f, am_err *e)
     return AM_OK;
 }
 
+/* A word of the path: letters and digits of the device's name. */
+static void plain_name(char *out, size_t size, const char *device)
+{
+    size_t n = 0;
+    for (; *device && n + 1 < size; device++)
+        if (isalnum((unsigned char)*device)) out[n++] = *device;
+        else if (n && out[n - 1] != '_') out[n++] = '_';
+    out[n] = 0;
+}
+
+int am_choices_place(char *path, size_t size, const char *device, long version)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char folder[sizeof ((am_choices *)0)->path], name[100];
+    int n = 0;
+    if (cache && *cache == '/') n = snprintf(folder, sizeof folder, "%s", cache);
+    else if (home && *home == '/') n = snprintf(folder, sizeof folder, "%s/.cache", home);
+    if (n < 1 || n + 9 > (int)sizeof folder) return 0;
+    mkdir(folder, 0700);
+    snprintf(folder + n, sizeof folder - (size_t)n, "/automix");
+    if ((mkdir(folder, 0777) && errno != EEXIST) || access(folder, W_OK | X_OK)) return 0;
+    plain_name(name, sizeof name, device);
+    return snprintf(path, size, "%s/%s_cudnn%ld.plans", folder, name, version) < (int)size;
+}
+
 am_status am_choices_open(am_choices *s, const char *path, const char *device, long version, am_err *e)
 {
     *s = (am_choices){.version = version};
-    if (strlen(path) + 8 > sizeof s->path) return am_fail(e, AM_EINPUT, (am_loc){"-plans", 0}, "the path is longer than %zu", sizeof s->path - 8);
+    if (strlen(path) + 1 > sizeof s->path)
+        return am_fail(e, AM_EINPUT, (am_loc){"-plans", 0},
+                       "its path has %zu characters, and %zu are the most; give a shorter one",
+                       strlen(path), sizeof s->path - 1);
     snprintf(s->path, sizeof s->path, "%s", path);
     snprintf(s->device, sizeof s->device, "%s", device);
     FILE *f = fopen(path, "r");
@@ -142,19 +177,37 @@ am_status am_choices_open(am_choices *s, const char *path, const char *device, l
     return st;
 }
 
+static am_status take_in(am_choices *s, am_err *e)
+{
+    am_choices there;
+    am_status st = am_choices_open(&there, s->path, s->device, s->version, e);
+    for (int i = 0; !st && i < there.count; i++) {
+        const am_choice *mine = am_choices_find(s, &there.at[i].key);
+        if (mine) s->at[mine - s->at] = there.at[i];
+        else st = append(s, &there.at[i], e);
+    }
+    am_choices_close(&there);
+    return st;
+}
+
 am_status am_choices_write(am_choices *s, am_err *e)
 {
-    char aside[sizeof s->path + 8];
+    char aside[sizeof s->path + 32];
     if (!s->changed) return AM_OK;
-    snprintf(aside, sizeof aside, "%s.part", s->path);
+    AM_TRY(take_in(s, e));
+    snprintf(aside, sizeof aside, "%s.part%ld", s->path, (long)getpid());
     FILE *f = fopen(aside, "w");
-    if (!f) return am_fail(e, AM_EIO, (am_loc){"-plans", 0}, "%s: %s", aside, strerror(errno));
+    if (!f)
+        return am_fail(e, AM_EIO, (am_loc){"-plans", 0},
+                       "%s: %s; give another FILE, or -plans rule to measure nothing", aside,
+                       strerror(errno));
     fprintf(f, "%s\ndevice %s\ncudnn %ld\n", first_line, s->device, s->version);
     for (int i = 0; i < s->count; i++) write_line(f, &s->at[i]);
-    const int bad = ferror(f);
+    const int bad = ferror(f) || fflush(f) || fsync(fileno(f));
     if (fclose(f) || bad || rename(aside, s->path)) {
         remove(aside);
-        return am_fail(e, AM_EIO, (am_loc){"-plans", 0}, "%s cannot be written: %s", s->path, strerror(errno));
+        return am_fail(e, AM_EIO, (am_loc){"-plans", 0}, "%s cannot be written: %s; give another "
+                       "FILE, or -plans rule to measure nothing", s->path, strerror(errno));
     }
     s->changed = 0;
     return AM_OK;

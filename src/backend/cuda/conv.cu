@@ -15,19 +15,70 @@ static __device__ inline window window_of(int k, int size)
     return w;
 }
 
-/* Plain [filters][c/groups][size][size] to [filters][size][size][c/groups], and the gradient back. */
-static __device__ inline size_t plain_place(size_t i, int per, int window)
+/* ---- plain [filters][per][taps] to cuDNN's [filters][taps][per], per = c / groups, and the gradient back ----
+ * A filter's numbers lie together in both.  A block turns a slice of a filter's channels over in shared memory, so
+ * that it reads and writes in order.  A window has at most TURN numbers: a cfg's size ends at 31. */
+
+enum { TURNERS = 256, SLICE = 128, TURN = 4096 };
+
+typedef struct slices { int per, taps, slice; } slices;
+
+static __device__ inline int slice_of(slices s, int *first)
 {
-    const size_t ch = i % (size_t)per, tap = i / (size_t)per % (size_t)window, filter = i / ((size_t)per * (size_t)window);
-    return (filter * (size_t)per + ch) * (size_t)window + tap;
+    *first = (int)blockIdx.y * s.slice;
+    return *first + s.slice < s.per ? s.slice : s.per - *first;
+}
+
+/* Where channel ch of tap lies in cuDNN's order. */
+static __device__ inline size_t turned(slices s, int tap, int ch)
+{
+    return ((size_t)blockIdx.x * (size_t)s.taps + (size_t)tap) * (size_t)s.per + (size_t)ch;
+}
+
+template <class T> static __global__ void __launch_bounds__(TURNERS) prepare_kernel(slices s, const float *w, T *to)
+{
+    __shared__ float tile[TURN];
+    int first;
+    const int count = slice_of(s, &first), all = count * s.taps;
+    w += ((size_t)blockIdx.x * (size_t)s.per + (size_t)first) * (size_t)s.taps;
+    for (int i = (int)threadIdx.x; i < all; i += TURNERS) tile[i] = w[i];
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < all; i += TURNERS) {
+        const int tap = i / count, ch = i % count;
+        store(to, turned(s, tap, first + ch), tile[ch * s.taps + tap]);
+    }
+}
+
+template <class T> static __global__ void __launch_bounds__(TURNERS) gather_kernel(slices s, const T *from, am_sum sum)
+{
+    __shared__ float tile[TURN];
+    int first;
+    const int count = slice_of(s, &first), all = count * s.taps;
+    const size_t base = ((size_t)blockIdx.x * (size_t)s.per + (size_t)first) * (size_t)s.taps;
+    for (int i = (int)threadIdx.x; i < all; i += TURNERS)
+        tile[i % count * s.taps + i / count] = load(from, turned(s, i / count, first + i % count));
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < all; i += TURNERS)
+        give(sum.p, base + (size_t)i, sum.beta, tile[i]);
+}
+
+static slices slices_of(const am_conv *c)
+{
+    slices s;
+    s.per = c->c / c->groups;
+    s.taps = c->size * c->size;
+    s.slice = SLICE * s.taps <= TURN ? SLICE : TURN / s.taps;
+    return s;
+}
+static dim3 slices_grid(const am_conv *c, slices s)
+{
+    return dim3((unsigned)c->filters, (unsigned)((s.per + s.slice - 1) / s.slice));
 }
 
 template <class T> static void prepare(am_stream st, const am_conv *c, const float *w, void *prepared)
 {
-    const int per = c->c / c->groups, taps = c->size * c->size;
-    T *to = (T *)prepared;
-    each(st, 1, (size_t)c->filters * (size_t)per * (size_t)taps,
-         [=] __device__(int, size_t i) { store(to, i, w[plain_place(i, per, taps)]); });
+    const slices s = slices_of(c);
+    AM_LAUNCH(prepare_kernel<T>, slices_grid(c, s), dim3(TURNERS), st, s, w, (T *)prepared);
 }
 void am_gpu_conv_prepare(am_stream st, const am_conv *c, int half, const float *w, void *prepared)
 {
@@ -36,10 +87,8 @@ void am_gpu_conv_prepare(am_stream st, const am_conv *c, int half, const float *
 
 template <class T> static void gather_dw(am_stream st, const am_conv *c, const void *dw, am_sum sum)
 {
-    const int per = c->c / c->groups, taps = c->size * c->size;
-    const T *from = (const T *)dw;
-    each(st, 1, (size_t)c->filters * (size_t)per * (size_t)taps,
-         [=] __device__(int, size_t i) { give(sum.p, plain_place(i, per, taps), sum.beta, load(from, i)); });
+    const slices s = slices_of(c);
+    AM_LAUNCH(gather_kernel<T>, slices_grid(c, s), dim3(TURNERS), st, s, (const T *)dw, sum);
 }
 void am_gpu_conv_gather_dw(am_stream st, const am_conv *c, int half, const void *dw, am_sum to)
 {

@@ -29,15 +29,17 @@ void am_cuda_check(am_backend *be, const char *op)
 }
 
 /* What kernels write into am_trouble. */
-static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing"};
+static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing", "gather"};
 
 /* A kernel's fault shows at the next question; which kernel, only where the device is asked after each. */
-static void late_fault(am_backend *be, cudaError_t bad)
+void am_cuda_late_fault(am_backend *be, cudaError_t bad)
 {
     const am_cuda_state *st = am_cuda_of(be);
     char layer[40] = "";
     if (st->last_layer > 0) snprintf(layer, sizeof layer, " in layer %d", st->last_layer - 1);
-    am_cuda_fault(be, "a kernel", "%s; the last operation issued was %s%s; with CUDA_LAUNCH_BLOCKING=1 and -uncaptured the message names the guilty one",
+    am_cuda_fault(be, "a kernel",
+                  "%s; the last operation issued was %s%s; with CUDA_LAUNCH_BLOCKING=1 and "
+                  "-uncaptured the message names the guilty one",
                   cudaGetErrorString(bad), st->last ? st->last : "none", layer);
 }
 
@@ -50,9 +52,9 @@ static am_status wait(am_backend *be, am_err *e)
     cudaError_t bad = cudaMemcpyAsync(&trouble, st->trouble, sizeof trouble, cudaMemcpyDeviceToHost, st->stream);
     if (!bad) bad = cudaStreamSynchronize(st->stream);
     if (bad) {
-        late_fault(be, bad);
+        am_cuda_late_fault(be, bad);
     } else if (trouble > 0 && trouble < (int)(sizeof troubled / sizeof *troubled)) {
-        am_cuda_fault(be, troubled[trouble], "a label or a partner is out of range");
+        am_cuda_fault(be, troubled[trouble], "a label, a partner or an image is out of range");
         cudaMemsetAsync(st->trouble, 0, sizeof trouble, st->stream);
     }
     if (!st->fault[0]) return am_graphs_keep(st->graphs, e);
@@ -92,6 +94,8 @@ static void fill_table(am_ops *t)
 }
 
 /* ---- opening ---- */
+
+enum { RESIDENT = 8 };          /* a data set may take one part in so many of the device's memory */
 
 typedef struct opened { am_cuda_state state; am_ops ops; } opened;
 
@@ -141,6 +145,22 @@ static cudaError_t start_scale(am_cuda_state *st)
     return bad ? bad : cudaStreamSynchronize(st->stream);
 }
 
+/* Does this program hold code for the device?  A first kernel says so now, not in some operation. */
+static am_status try_kernel(am_cuda_state *st, const struct cudaDeviceProp *p, am_err *e)
+{
+    am_gpu_fill(st->stream, 1, 0, (float *)(void *)st->trouble);
+    cudaError_t bad = cudaGetLastError();
+    if (bad == cudaErrorNoKernelImageForDevice)
+        return am_fail(e, AM_EDEVICE, AM_NOPLACE,
+                       "this automix holds no code for %s, sm_%d%d; build it with: make GPU=1 "
+                       "CUDA_ARCH=%d%d",
+                       p->name, p->major, p->minor, p->major, p->minor);
+    if (!bad) bad = cudaStreamSynchronize(st->stream);
+    if (!bad) return AM_OK;
+    return am_fail(e, AM_EDEVICE, AM_NOPLACE, "%s runs no kernel: %s (%s)", p->name,
+                   cudaGetErrorString(bad), cudaGetErrorName(bad));
+}
+
 static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
@@ -153,6 +173,7 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     am_cuda_state *st = &o->state;
     fill_table(&o->ops);
     *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .state = o};
+    be->resident = p.totalGlobalMem / RESIDENT;
     st->half = precision == AM_BF16 ? AM_HALF_BF16 : precision == AM_FP16 ? AM_HALF_F16 : 0;
     st->record.off = how && how->uncaptured;
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;
@@ -163,7 +184,8 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     if (!bad) bad = cudaMemsetAsync(st->trouble, 0, sizeof *st->trouble, st->stream);
     am_status s = bad ? am_fail(e, AM_EDEVICE, AM_NOPLACE, "GPU %d, %s, gives no stream or memory: %s", how ? how->device : 0, p.name,
                                 cudaGetErrorString(bad))
-                      : am_graphs_open(&st->graphs, precision, st->stream, e);
+                      : try_kernel(st, &p, e);
+    if (!s) s = am_graphs_open(&st->graphs, precision, st->stream, e);
     if (!s && how && how->plans) s = am_graphs_remember(st->graphs, how->plans, p.name, e);
     if (s) {
         cudaGetLastError();

@@ -41,6 +41,8 @@ static inline am_cuda_state *am_cuda_of(const am_backend *be) { return be->state
 
 /* Keep the first fault, as "OP: text". */
 void am_cuda_fault(am_backend *, const char *op, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The device has failed, at work that was given to it earlier. */
+void am_cuda_late_fault(am_backend *, cudaError_t);
 /* After the launches of an operation: ask whether they were accepted. */
 void am_cuda_check(am_backend *, const char *op);
 
@@ -74,7 +76,7 @@ static inline am_sum am_cuda_sum(am_grad g) { return (am_sum){g.d.p, g.beta}; }
 static inline const int *am_cuda_ints(am_dev d) { return (const int *)(const void *)d.p; }
 
 /* What kernels write into am_trouble, in the order of cuda.c's names. */
-enum { IN_SCORE = 1, IN_ONEHOT, IN_LABELS_MIX, IN_BLEND, IN_BLEND_BACK, IN_PAIRING };
+enum { IN_SCORE = 1, IN_ONEHOT, IN_LABELS_MIX, IN_BLEND, IN_BLEND_BACK, IN_PAIRING, IN_GATHER };
 static inline am_trouble am_cuda_trouble(const am_backend *be, int op) { return (am_trouble){am_cuda_of(be)->trouble, op}; }
 
 /* Each fills its slots of the table. */

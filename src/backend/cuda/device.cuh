@@ -43,20 +43,27 @@ template <class T> static __device__ inline void give(T *p, size_t i, float beta
 
 struct alignas(16) line16 { uint32_t word[4]; };
 
+/* The hardware refuses a line at another address; the emulation must not be kinder. */
+#ifdef AM_EMULATE
+#define LINE_AT(p) (am_emulate_aligned(p, 16), (p))
+#else
+#define LINE_AT(p) (p)
+#endif
+
 static __device__ inline void load_line(const float *p, float v[4])
 {
-    const line16 l = *(const line16 *)p;
+    const line16 l = *(const line16 *)LINE_AT(p);
     memcpy(v, &l, sizeof l);
 }
 static __device__ inline void store_line(float *p, const float v[4])
 {
     line16 l;
     memcpy(&l, v, sizeof l);
-    *(line16 *)p = l;
+    *(line16 *)LINE_AT(p) = l;
 }
 template <class T> static __device__ inline void load_line(const T *p, float v[8])
 {
-    const line16 l = *(const line16 *)p;
+    const line16 l = *(const line16 *)LINE_AT(p);
     T half[8];
     memcpy(half, &l, sizeof l);
     for (int e = 0; e < 8; e++) v[e] = load(half, (size_t)e);
@@ -67,14 +74,14 @@ template <class T> static __device__ inline void store_line(T *p, const float v[
     T half[8];
     for (int e = 0; e < 8; e++) store(half, (size_t)e, v[e]);
     memcpy(&l, half, sizeof l);
-    *(line16 *)p = l;
+    *(line16 *)LINE_AT(p) = l;
 }
 
 static inline size_t view_sample(am_view v) { return (size_t)v.c * (size_t)v.h * (size_t)v.w; }
 
 /* ---- one loop over n samples of k elements ---- */
 
-enum { EACH = 256, MOST_Y = 32768 };
+enum { EACH = 256, MOST_Y = 32768 };     /* blocks in y and in z: the hardware takes 65535 */
 
 template <class F> static __global__ void each_kernel(int n, size_t k, F f)
 {
@@ -127,14 +134,15 @@ template <int N> static __device__ inline float block_max(float v)
 enum { SIDE = 16, DEEP = 16, SMALL = 2, LARGE = 4, BLOCKS_ENOUGH = 96 };
 
 template <int PER, class A, class B, class Out>
-static __global__ void __launch_bounds__(SIDE * SIDE) product_kernel(int m, int n, int k, int pieces, int piece, A a, B b, Out out)
+static __device__ inline void product_tile(int layer, int m, int n, int k, int pieces, int piece, const A &a, const B &b,
+                                           const Out &out)
 {
     enum { TILE = SIDE * PER };
     __shared__ float sa[DEEP][TILE + 1], sb[DEEP][TILE + 1];
-    const int batch = (int)blockIdx.z / pieces, part = (int)blockIdx.z % pieces;
     const int row = (int)blockIdx.x * TILE, column = (int)blockIdx.y * TILE;
-    const int first = part * piece, last = first + piece < k ? first + piece : k;
     const int tx = (int)threadIdx.x % SIDE, ty = (int)threadIdx.x / SIDE;
+    const int batch = layer / pieces, part = layer % pieces;
+    const int first = part * piece, last = first + piece < k ? first + piece : k;
     float sum[PER][PER] = {{0}};
     for (int at = first; at < last; at += DEEP) {
         for (int i = (int)threadIdx.x; i < TILE * DEEP; i += SIDE * SIDE) {
@@ -161,17 +169,26 @@ static __global__ void __launch_bounds__(SIDE * SIDE) product_kernel(int m, int 
         }
 }
 
+template <int PER, class A, class B, class Out>
+static __global__ void __launch_bounds__(SIDE * SIDE)
+    product_kernel(int layers, int m, int n, int k, int pieces, int piece, A a, B b, Out out)
+{
+    for (int layer = (int)blockIdx.z; layer < layers; layer += (int)gridDim.z)
+        product_tile<PER>(layer, m, n, k, pieces, piece, a, b, out);
+}
+
 template <class A, class B, class Out>
 static void product(am_stream stream, int batches, int m, int n, int k, int pieces, A a, B b, Out out)
 {
     if (batches < 1 || m < 1 || n < 1) return;
     const int piece = pieces > 1 ? ((k + pieces - 1) / pieces + DEEP - 1) / DEEP * DEEP : k > 0 ? k : 1;
-    const long layers = (long)batches * pieces, tile = SIDE * LARGE;
+    const int layers = batches * pieces;
+    const long tile = SIDE * LARGE;
     const bool large = (m + tile - 1) / tile * ((n + tile - 1) / tile) * layers >= BLOCKS_ENOUGH && m > tile / 2 && n > tile / 2;
     const int side = large ? (int)tile : SIDE * SMALL;
-    dim3 grid((unsigned)((m + side - 1) / side), (unsigned)((n + side - 1) / side), (unsigned)layers);
-    if (large) AM_LAUNCH((product_kernel<LARGE, A, B, Out>), grid, dim3(SIDE * SIDE), stream, m, n, k, pieces, piece, a, b, out);
-    else AM_LAUNCH((product_kernel<SMALL, A, B, Out>), grid, dim3(SIDE * SIDE), stream, m, n, k, pieces, piece, a, b, out);
+    dim3 grid((unsigned)((m + side - 1) / side), (unsigned)((n + side - 1) / side), (unsigned)(layers < MOST_Y ? layers : MOST_Y));
+    if (large) AM_LAUNCH((product_kernel<LARGE, A, B, Out>), grid, dim3(SIDE * SIDE), stream, layers, m, n, k, pieces, piece, a, b, out);
+    else AM_LAUNCH((product_kernel<SMALL, A, B, Out>), grid, dim3(SIDE * SIDE), stream, layers, m, n, k, pieces, piece, a, b, out);
 }
 
 #endif

@@ -28,12 +28,38 @@ static void put_bytes(am_stream st, const unsigned char *nhwc, am_channels by, a
     const size_t k = view_sample(v);
     each(st, v.n, k, [=] __device__(int s, size_t i) {
         const size_t ch = i % (size_t)v.c;
-        store((T *)v.p, (size_t)s * v.step + i, ((float)nhwc[(size_t)s * k + i] / 255.0f - by.mean[ch]) / by.std[ch]);
+        store((T *)v.p, (size_t)s * v.step + i, am_arith_level(nhwc[(size_t)s * k + i], by.mean[ch], by.std[ch]));
     });
 }
 void am_gpu_put_bytes(am_stream st, const unsigned char *nhwc, am_channels by, am_view v)
 {
     BY_TYPE(v.half, put_bytes, st, nhwc, by, v);
+}
+
+template <class T>
+static void gather(am_stream st, int images, const unsigned char *set, const int *windows, int reflect, am_channels by,
+                   am_view v, am_trouble trouble)
+{
+    const size_t k = view_sample(v);
+    each(st, v.n, k, [=] __device__(int s, size_t i) {
+        const int *w = windows + (size_t)AM_WINDOW * (size_t)s, image = w[AM_WINDOW_IMAGE];
+        const int ch = (int)i % v.c, pixel = (int)i / v.c, column = pixel % v.w;
+        int row = w[AM_WINDOW_Y] + pixel / v.w, at = w[AM_WINDOW_X] + (w[AM_WINDOW_FLIP] ? v.w - 1 - column : column);
+        if (image >= images) {
+            *trouble.word = trouble.op;
+            return;
+        }
+        if (reflect) row = am_arith_mirrored(row, v.h), at = am_arith_mirrored(at, v.w);
+        unsigned char byte = 0;
+        if (image >= 0 && row >= 0 && row < v.h && at >= 0 && at < v.w)
+            byte = set[(size_t)image * k + ((size_t)row * (size_t)v.w + (size_t)at) * (size_t)v.c + (size_t)ch];
+        store((T *)v.p, (size_t)s * v.step + i, am_arith_level(byte, by.mean[ch], by.std[ch]));
+    });
+}
+void am_gpu_gather(am_stream st, int images, const unsigned char *set, const int *windows, int reflect, am_channels by,
+                   am_view v, am_trouble trouble)
+{
+    BY_TYPE(v.half, gather, st, images, set, windows, reflect, by, v, trouble);
 }
 
 template <class T> static void add(am_stream st, float a, am_view x, float b, am_view r, int act, am_view y)

@@ -70,6 +70,16 @@ am_status am_graphs_open(am_graphs **out, am_precision precision, void *stream, 
 {
     am_graphs *g = *out = fresh(precision);
     if (!g) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for cuDNN's plans");
+    const long here = (long)cudnnGetVersion();
+    if (here / 10000 != CUDNN_MAJOR) {
+        am_fail(e, AM_EDEVICE, AM_NOPLACE,
+                "the cuDNN found here is %ld.%ld and this automix was built with %s; put the folder "
+                "of that one into LD_LIBRARY_PATH, or build anew",
+                here / 10000, here / 100 % 100, am_graphs_about());
+        am_graphs_close(g);
+        *out = NULL;
+        return AM_EDEVICE;
+    }
     cudnnStatus_t s = cudnnCreate(&g->handle);
     if (s) g->handle = NULL;
     if (!s) s = cudnnSetStream(g->handle, stream);
@@ -100,9 +110,15 @@ const char *am_graphs_about(void) { return "cuDNN " TEXT(CUDNN_MAJOR) "." TEXT(C
 
 am_status am_graphs_remember(am_graphs *g, const char *path, const char *device, am_err *e)
 {
+    char place[sizeof ((am_choices *)0)->path];
+    const long version = (long)cudnnGetVersion();
+    if (!*path) {
+        if (!am_choices_place(place, sizeof place, device, version)) return AM_OK;
+        path = place;
+    }
     am_choices *s = calloc(1, sizeof *s);
     if (!s) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for cuDNN's plans");
-    am_status st = am_choices_open(s, path, device, (long)cudnnGetVersion(), e);
+    am_status st = am_choices_open(s, path, device, version, e);
     if (st) free(s);
     else g->choices = s;
     return st;

@@ -28,7 +28,8 @@ typedef struct am_graph {
 am_status am_graphs_open(am_graphs **, am_precision, void *stream, am_err *);
 /* Without a device: plans for the one that the JSON describes, which can be looked at but not run. */
 am_status am_graphs_open_for(am_graphs **, am_precision, const char *device_json, am_err *);
-/* Measure what the plan file at `path` does not know yet, and use what it does. */
+/* Measure what the plan file at `path` does not know yet, and use what it does.  An empty path: the
+ * place of choices.h, and where nothing can be written there, the rule. */
 am_status am_graphs_remember(am_graphs *, const char *path, const char *device, am_err *);
 am_status am_graphs_keep(am_graphs *, am_err *);    /* write down what was measured since */
 void am_graphs_close(am_graphs *);

@@ -1,7 +1,8 @@
 /* graph_engine.c: which of cuDNN's engines, with which knobs, serves a convolution.
  *
- * By the plan file where it knows the convolution; by measuring where there is a plan file and a device; else by
- * rule: the first recommendation that is allowed and ready, then one that must be compiled. */
+ * By the plan file where it knows the convolution; by measuring where there is a plan file and a
+ * device; else by rule: the first recommendation that is allowed and ready, then one that must be
+ * compiled.  On a device each is run once before it is taken. */
 #include "graph_inside.h"
 #include <stddef.h>
 
@@ -135,19 +136,27 @@ static void let_go(candidate *c)
     cudnnBackendDestroyDescriptor(c->config);
 }
 
-/* Up to `most` candidates that are allowed, best recommendation first; late: those that must be compiled. */
-static int gather(am_graphs *g, desc graph, int late, int most, candidate *out)
+static int usable(am_graphs *g, entry *x, int late, candidate *c)
+{
+    if (!allowed(g, c->config, &c->graph.engine, &c->graph.compiled) || c->graph.compiled != late ||
+        !make_plan(g, c->config, &c->plan, &c->graph.workspace))
+        return 0;
+    if (!g->handle || am_plan_works(g, &x->key, c->plan, c->graph.workspace)) return 1;
+    cudnnBackendDestroyDescriptor(c->plan);
+    return 0;
+}
+
+/* Up to `most` candidates that may be used, best recommendation first; late: those that must be compiled. */
+static int gather(am_graphs *g, entry *x, int late, int most, candidate *out)
 {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     desc config[MOST_CONFIGS];
     int made = 0;
     for (size_t m = 0; m < sizeof modes / sizeof *modes && made < most; m++) {
-        const int count = recommended(g, graph, modes[m], config);
+        const int count = recommended(g, x->operations, modes[m], config);
         for (int i = 0; i < count; i++) {
             candidate c = {.config = config[i]};
-            if (made < most && allowed(g, config[i], &c.graph.engine, &c.graph.compiled) && c.graph.compiled == late &&
-                make_plan(g, config[i], &c.plan, &c.graph.workspace))
-                out[made++] = c;
+            if (made < most && usable(g, x, late, &c)) out[made++] = c;
             else cudnnBackendDestroyDescriptor(config[i]);
         }
         if (made) break;                        /* a fallback is for where nothing else is */
@@ -176,8 +185,8 @@ int am_engine_choose(am_graphs *g, entry *x)
     const am_choice *known = g->choices ? am_choices_find(g->choices, &x->key) : NULL;
     if (known && remembered(g, x, known)) return 1;
     const int timed = g->choices && g->handle;
-    int best = 0, count = gather(g, x->operations, 0, timed ? MOST_TIMED : 1, c);
-    if (!count) count = gather(g, x->operations, 1, timed ? MOST_COMPILED : 1, c);
+    int best = 0, count = gather(g, x, 0, timed ? MOST_TIMED : 1, c);
+    if (!count) count = gather(g, x, 1, timed ? MOST_COMPILED : 1, c);
     if (count && timed && !known) measure(g, x, c, count, &best);
     for (int i = 0; i < count; i++)
         if (i != best) let_go(&c[i]);

@@ -5,6 +5,10 @@
 #include "graph.h"
 #include <cudnn.h>
 
+#if CUDNN_VERSION < 90800
+#error "cuDNN 9.8 or later is needed, and this cudnn.h is older: CUDNN_HOME=FOLDER names another"
+#endif
+
 typedef cudnnBackendDescriptor_t desc;
 
 enum { MOST_PARTS = 8 + CHOICE_KNOBS, MOST_CONFIGS = 64, UID_A = 1, UID_B, UID_OUT };
@@ -29,6 +33,7 @@ struct am_graphs {
     am_choices *choices;        /* NULL: engines are chosen by rule alone */
     void *room;                 /* on the device, for trials */
     size_t room_bytes;
+    int awake;                  /* the device has worked, and its clocks are up */
     char text[256];
 };
 
@@ -48,7 +53,9 @@ int am_engine_knobs(const am_graph *, am_choice *);
 /* graph.c: run what a plan says; a status */
 cudnnStatus_t am_plan_run(am_graphs *, desc plan, const void *a, const void *b, void *out, void *workspace);
 
-/* graph_tune.c: microseconds of one run, the median of a few; below 0: it did not run */
+/* graph_tune.c.  0: it does not run here, whatever cuDNN's heuristics say */
+int am_plan_works(am_graphs *, const am_choice_key *, desc plan, size_t workspace);
+/* microseconds of one run, the median of a few; below 0: it did not run */
 double am_plan_time(am_graphs *, const am_choice_key *, desc plan, size_t workspace);
 void   am_tune_close(am_graphs *);
 #endif

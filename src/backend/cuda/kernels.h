@@ -38,6 +38,7 @@ typedef struct am_channels { float mean[AM_MOST_CHANNELS], std[AM_MOST_CHANNELS]
 void am_gpu_put(am_stream, const float *nchw, am_view);
 void am_gpu_get(am_stream, am_view, float *nchw);
 void am_gpu_put_bytes(am_stream, const unsigned char *nhwc, am_channels, am_view);
+void am_gpu_gather(am_stream, int images, const unsigned char *set, const int *windows, int reflect, am_channels, am_view, am_trouble);
 void am_gpu_add(am_stream, float a, am_view x, float b, am_view r, int act, am_view y);
 void am_gpu_act_back(am_stream, int act, am_view y, am_view dy, float a, am_view_grad dx);
 void am_gpu_dropout(am_stream, float p, const int *seed, int salt, am_view x, am_view y);

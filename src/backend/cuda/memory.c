@@ -15,17 +15,18 @@ static am_dev take(am_backend *be, size_t floats)
     if (floats > SIZE_MAX >> 3) return AM_NOWHERE;
     am_cuda_block *b = malloc(sizeof *b);
     if (!b) return AM_NOWHERE;
+    b->at = NULL;
     b->bytes = (floats * sizeof(float) + 255) / 256 * 256;
     if (!b->bytes) b->bytes = 256;
-    if (cudaMalloc(&b->at, b->bytes)) {
+    if (cudaMalloc(&b->at, b->bytes) || cudaMemsetAsync(b->at, 0, b->bytes, st->stream)) {
         size_t left = 0, all = 0;
         cudaGetLastError();
+        cudaFree(b->at);
         cudaMemGetInfo(&left, &all);
         snprintf(be->note, sizeof be->note, "%zu MB of the GPU's %zu MB are free; %zu MB are taken by this run", left >> 20, all >> 20, be->bytes >> 20);
         free(b);
         return AM_NOWHERE;
     }
-    cudaMemsetAsync(b->at, 0, b->bytes, st->stream);
     b->next = st->blocks;
     st->blocks = b;
     be->allocations++;
@@ -100,6 +101,15 @@ static void send(am_cuda_state *st, void *to, const void *host, size_t bytes)
     cudaStreamSynchronize(st->stream);
 }
 
+/* Waits, so this is where a kernel's fault mostly shows. */
+static void receive(am_backend *be, void *host, const void *from, size_t bytes)
+{
+    am_cuda_state *st = am_cuda_of(be);
+    cudaError_t bad = cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, st->stream);
+    if (!bad) bad = cudaStreamSynchronize(st->stream);
+    if (bad) am_cuda_late_fault(be, bad);
+}
+
 /* Operations by which the host looks in or writes: not while a step is listened to or captured. */
 #define BEGIN_HOST(op)                                                                             \
     am_cuda_state *const st = am_cuda_of(be);                                                      \
@@ -122,8 +132,7 @@ static void download(am_backend *be, size_t floats, am_dev d, void *host)
         memset(host, 0, floats * sizeof(float));
         return;
     }
-    cudaMemcpyAsync(host, d.p, floats * sizeof(float), cudaMemcpyDeviceToHost, st->stream);
-    cudaStreamSynchronize(st->stream);
+    receive(be, host, d.p, floats * sizeof(float));
     END;
 }
 
@@ -148,26 +157,43 @@ static void get(am_backend *be, am_shape s, am_dev d, float *nchw)
     float *stage = am_cuda_stage(be, name_of_op, am_count(s) * sizeof *nchw);
     if (!stage) return;
     am_gpu_get(st->stream, am_cuda_view(be, s, d), stage);
-    cudaMemcpyAsync(nchw, stage, am_count(s) * sizeof *nchw, cudaMemcpyDeviceToHost, st->stream);
-    cudaStreamSynchronize(st->stream);
+    receive(be, nchw, stage, am_count(s) * sizeof *nchw);
     END;
+}
+
+/* 0 after a fault. */
+static int levels(am_backend *be, const char *op, int c, const float *mean, const float *std, am_channels *to)
+{
+    if (c > AM_MOST_CHANNELS) {
+        am_cuda_fault(be, op, "an image of %d channels; at most %d", c, AM_MOST_CHANNELS);
+        return 0;
+    }
+    memcpy(to->mean, mean, (size_t)c * sizeof *mean);
+    memcpy(to->std, std, (size_t)c * sizeof *std);
+    return 1;
 }
 
 static void put_bytes(am_backend *be, am_shape s, const unsigned char *nhwc, const float *mean, const float *std, am_dev d)
 {
     BEGIN_HOST("put_bytes");
     am_channels channels;
-    if (must_not) return;
-    if (s.c > AM_MOST_CHANNELS) {
-        am_cuda_fault(be, name_of_op, "an image of %d channels; at most %d", s.c, AM_MOST_CHANNELS);
-        return;
-    }
+    if (must_not || !levels(be, name_of_op, s.c, mean, std, &channels)) return;
     unsigned char *stage = am_cuda_stage(be, name_of_op, am_count(s));
     if (!stage) return;
-    memcpy(channels.mean, mean, (size_t)s.c * sizeof *mean);
-    memcpy(channels.std, std, (size_t)s.c * sizeof *std);
     send(st, stage, nhwc, am_count(s));
     am_gpu_put_bytes(st->stream, stage, channels, am_cuda_view(be, s, d));
+    END;
+}
+
+/* Its mean and std are the host's, so it counts as a way in. */
+static void gather(am_backend *be, am_shape s, int images, am_dev set, am_dev windows, int reflect, const float *mean,
+                   const float *std, am_dev d)
+{
+    BEGIN_HOST("gather");
+    am_channels channels;
+    if (must_not || !levels(be, name_of_op, s.c, mean, std, &channels)) return;
+    am_gpu_gather(st->stream, images, (const unsigned char *)set.p, am_cuda_ints(windows), reflect, channels,
+                  am_cuda_view(be, s, d), am_cuda_trouble(be, IN_GATHER));
     END;
 }
 
@@ -185,5 +211,5 @@ void am_cuda_memory_close(am_backend *be)
 void am_cuda_fill_memory(am_ops *t)
 {
     t->alloc = take, t->free = give_back, t->room = am_cuda_room, t->upload = upload, t->download = download;
-    t->put = put, t->get = get, t->put_bytes = put_bytes;
+    t->put = put, t->get = get, t->put_bytes = put_bytes, t->gather = gather;
 }

@@ -64,7 +64,8 @@ static __device__ inline void gather(const split &s, const float *parts, int gro
 }
 
 /* finish(channel, group, a, b) is called by one thread of each channel, for one group after another. */
-template <class F> static __global__ void finish_kernel(split s, int groups, const float *parts, F finish)
+template <class F>
+static __global__ void __launch_bounds__(WIDE * DEEP_LANES) finish_kernel(split s, int groups, const float *parts, F finish)
 {
     const int ch = (int)(blockIdx.x * WIDE + threadIdx.x);
     for (int group = 0; group < groups; group++) {

@@ -1,5 +1,6 @@
 /* record.c: see record.h. */
 #include "cuda.h"
+#include <stdio.h>
 #include <string.h>
 
 uint64_t am_see_conv(uint64_t sum, const am_conv *c)
@@ -128,9 +129,15 @@ static cudaGraphExec_t captured(am_cuda_state *st)
 {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t ready = NULL;
-    int bad = cudaStreamEndCapture(st->stream, &graph) || !graph || st->record.traffic || st->fault[0];
-    if (!bad) bad = cudaGraphInstantiate(&ready, graph, 0) != cudaSuccess;
+    cudaError_t error = cudaStreamEndCapture(st->stream, &graph);
+    int bad = error || !graph || st->record.traffic || st->fault[0];
+    if (!bad) bad = (error = cudaGraphInstantiate(&ready, graph, 0)) != cudaSuccess;
     if (graph) cudaGraphDestroy(graph);
+    if (bad)
+        snprintf(st->record.why, sizeof st->record.why, "%s",
+                 st->fault[0]         ? st->fault
+                 : st->record.traffic ? "the host looked at the device"
+                                      : cudaGetErrorString(error));
     st->fault[0] = 0;           /* what could not be captured may run all the same: a real fault shows again */
     cudaGetLastError();
     return bad ? NULL : ready;

@@ -43,6 +43,7 @@ typedef struct am_cuda_record {
     am_cuda_recording at[CUDA_RECORDINGS];
     int count;
     long clock, captured, replayed;
+    char why[300];              /* the last stretch that could not be captured: what was in the way */
 } am_cuda_record;
 
 static inline int am_cuda_hears(const am_cuda_record *r) { return r->mode != CUDA_IDLE; }

@@ -13,10 +13,11 @@ typedef struct CUstream_st *cudaStream_t;
 typedef struct CUevent_st *cudaEvent_t;
 typedef struct CUgraph_st *cudaGraph_t;
 typedef struct CUgraphExec_st *cudaGraphExec_t;
-enum { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorStreamCaptureUnsupported = 900 };
+enum { cudaSuccess, cudaErrorMemoryAllocation = 2, cudaErrorNoKernelImageForDevice = 209,
+       cudaErrorStreamCaptureUnsupported = 900 };
 enum { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0, cudaStreamCaptureModeRelaxed = 2 };
-struct cudaDeviceProp { char name[64]; int major, minor; };
+struct cudaDeviceProp { char name[64]; int major, minor; size_t totalGlobalMem; };
 
 /* emulate.cpp: noted while a stream is captured */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, cudaStream_t);
@@ -41,6 +42,7 @@ static inline cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int 
     strcpy(p->name, "emulated");
     p->major = 9;
     p->minor = 0;
+    p->totalGlobalMem = (size_t)1 << 30;
     return cudaSuccess;
 }
 static inline cudaError_t cudaMalloc(void **p, size_t n)

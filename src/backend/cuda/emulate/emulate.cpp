@@ -111,6 +111,13 @@ void am_emulate_barrier()
     yield();
 }
 
+void am_emulate_aligned(const void *p, unsigned bytes)
+{
+    if ((size_t)p % bytes == 0) return;
+    fprintf(stderr, "emulate: %u bytes at once at %p, which is no multiple of them\n", bytes, p);
+    abort();
+}
+
 /* ---- graphs: what was asked for while a stream was captured, in its order ---- */
 
 struct CUgraph_st { std::vector<std::function<void()>> work; };

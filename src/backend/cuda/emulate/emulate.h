@@ -21,6 +21,7 @@ struct dim3 {
 
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void am_emulate_barrier();
+void am_emulate_aligned(const void *p, unsigned bytes);        /* ends the program where p is not */
 void am_emulate_launch(dim3 grid, dim3 block, const std::function<void()> &kernel);
 
 /* Arguments are kept by value, as a launch keeps them: while a stream is captured the launch is only noted. */
