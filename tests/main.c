@@ -8,8 +8,8 @@
     row(arena) row(rng) row(file) row(cfg) row(keys) row(image) row(augment) row(dataset)          \
         row(shapes) row(loader) row(picture) row(backends) row(backends_conv) row(backends_rows)   \
             row(backends_pairing) row(cuda) row(cuda_record) row(cuda_plans) row(gradients)        \
-                row(golden) row(mixers) row(step) row(step_order) row(schedule) row(nets)          \
-                    row(backbones) row(memory) row(checkpoint) row(samix) row(methods_masks)       \
+                row(golden) row(mixers) row(step) row(step_order) row(rest) row(schedule)          \
+                    row(nets) row(backbones) row(memory) row(checkpoint) row(samix) row(methods_masks)       \
                         row(methods_inside) row(methods_puzzle) row(methods_cells)                 \
                             row(methods_train) row(methods_views)
 #define DECLARE(name) extern const t_suite suite_##name;
