@@ -66,6 +66,32 @@ static void put_pixels(am_examiner *x, const unsigned char *pixel)
                              am_here(&x->t->space, x->x));
 }
 
+static void put_batch(am_examiner *x, const am_host_batch *b)
+{
+    am_trainer *t = x->t;
+    put_pixels(x, b->pixel);
+    t->be->ops->upload(t->be, (size_t)x->batch, b->label, x->labels);
+    t->be->ops->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
+}
+
+static void score(am_examiner *x, int net)
+{
+    am_trainer *t = x->t;
+    am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
+    for (int head = 0; head < x->heads; head++) {
+        const am_layer *softmax = &t->net.layer[head_layer(x, head)];
+        t->be->ops->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
+                          am_saved(p, softmax),
+                          am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
+    }
+}
+
+void am_examine_one(am_examiner *x, int net, const am_host_batch *b)
+{
+    put_batch(x, b);
+    score(x, net);
+}
+
 am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_err *e)
 {
     am_trainer *t = x->t;
@@ -76,18 +102,8 @@ am_status am_examine(am_examiner *x, am_loader *loader, am_validation *out, am_e
     for (long i = 0, n = am_loader_batches(loader); i < n; i++) {
         const am_host_batch *b;
         AM_TRY(am_loader_next(loader, &b, e));
-        put_pixels(x, b->pixel);
-        op->upload(t->be, (size_t)x->batch, b->label, x->labels);
-        op->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
-        for (int net = 0; net < (t->has_teacher ? 2 : 1); net++) {
-            am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
-            for (int head = 0; head < x->heads; head++) {
-                const am_layer *softmax = &t->net.layer[head_layer(x, head)];
-                op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
-                          am_saved(p, softmax),
-                          am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
-            }
-        }
+        put_batch(x, b);
+        for (int net = 0; net < (t->has_teacher ? 2 : 1); net++) score(x, net);
     }
     op->download(t->be, 4 * AM_SCORES, x->tally, tally);
     AM_TRY(op->sync(t->be, e));
