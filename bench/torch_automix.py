@@ -25,6 +25,7 @@ def cross_entropy(logits, labels):
 
 class Trainer:
     forget = False    # gradients; a recorded step needs them where they were
+    apart = False     # the losses' ways back, one after the other: one graph is alive at a time
 
     def __init__(self, options, device, net=ResNet, block=lambda: MixBlock(256), layout=torch.channels_last, images=50000):
         self.o, self.device = options, device
@@ -58,9 +59,11 @@ class Trainer:
     def mixed_loss(self, logits, y, perm, lam):
         return lam * cross_entropy(logits, y) + (1 - lam) * cross_entropy(logits, y[perm])
 
-    def loss(self, x, y):
+    def losses(self, x, y):
+        """Those of the step, one after the other."""
+        yield cross_entropy(self.student(x, "clean"), y)
         if self.o.step == "none":
-            return cross_entropy(self.student(x, "clean"), y)
+            return
         (perm_k, lam_k), (perm_q, lam_q) = self.pair(), self.pair()
         with torch.no_grad():
             z = self.teacher.features(x)
@@ -71,15 +74,21 @@ class Trainer:
         mask_k = self.block(z, perm_k, lam_k)
         x_k = (1 - mask_k) * x + mask_k * x[perm_k]
         shares = (1 - mask_k).mean((1, 2, 3)) - lam_k
-        return (cross_entropy(self.student(x, "clean"), y) + self.mixed_loss(self.student(x_q, "mixed"), y, perm_q, lam_q)
-                + self.mixed_loss(self.teacher(x_k, "mixed"), y, perm_k, lam_k)
-                + 0.1 * (shares.abs() - 0.1).clamp(min=0).mean())
+        yield (self.mixed_loss(self.teacher(x_k, "mixed"), y, perm_k, lam_k)
+               + 0.1 * (shares.abs() - 0.1).clamp(min=0).mean())
+        yield self.mixed_loss(self.student(x_q, "mixed"), y, perm_q, lam_q)
 
     def step(self):
         self.optimiser.zero_grad(set_to_none=self.forget)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.o.precision == "bf16"):
-            loss = self.loss(*self.batch())
-        loss.backward()
+            total = 0
+            for loss in self.losses(*self.batch()):
+                if self.apart:
+                    loss.backward()
+                else:
+                    total = total + loss
+        if not self.apart:
+            total.backward()
         self.optimiser.step()
         if self.o.step == "automix":
             with torch.no_grad():

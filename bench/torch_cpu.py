@@ -20,6 +20,8 @@ Where the two sides do not do quite the same:
   * Under autocast the attention's products are bf16 here; ours are fp32 in every precision.
   * Ours projects the features once for query and key and adds lambda's part to each; here the projection runs twice,
     as it is usually written.  It is below 2 % of a step.
+  * The losses go back one after the other in both, so that one graph is alive at a time; the usual way to write it,
+    one backward of their sum, takes as long here and more memory.
   * Gradients are dropped (set_to_none) here; ours are cleared by the optimiser in the pass that uses them.
   * Clean and mixed images are two passes with statistics of their own in both; the teacher's features end at the
     MixBlock's stage in both; the teacher's weights get no gradient in either."""
@@ -50,7 +52,7 @@ def layout_of(options):
 class Step(Trainer):
     """A training step without its batch."""
 
-    forget = True
+    forget = apart = True
 
     def __init__(self, options):
         net, block = torch_nets.NETS[options.net][:2]
