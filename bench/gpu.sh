@@ -5,7 +5,7 @@
 #                                python3 with torch for the other side (left out where there is none)
 cd "$(dirname "$0")/.." || exit 1
 [ $# -gt 0 ] || set -- cfg/resnet18_none.cfg cfg/resnet18_automix.cfg
-out=${OUT:-gpu_bench}
+out=${OUT:-build/gpu_bench}
 rounds=${ROUNDS:-3}
 mkdir -p "$out" || exit 1
 rm -f "$out"/*.plans                                    # measured anew: it may be another GPU

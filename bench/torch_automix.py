@@ -14,60 +14,9 @@ import json
 import statistics
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 
-
-def conv_norm(c_in, c_out, size, stride):
-    return nn.Sequential(nn.Conv2d(c_in, c_out, size, stride, size // 2, bias=False), nn.BatchNorm2d(c_out))
-
-
-class Block(nn.Module):
-    def __init__(self, c_in, c_out, stride):
-        super().__init__()
-        self.first, self.second = conv_norm(c_in, c_out, 3, stride), conv_norm(c_out, c_out, 3, 1)
-        self.side = conv_norm(c_in, c_out, 1, stride) if stride > 1 or c_in != c_out else nn.Identity()
-
-    def forward(self, x):
-        return F.relu(self.second(F.relu(self.first(x))) + self.side(x))
-
-
-class ResNet(nn.Module):
-    """Returns the features of the last stage but one and the logits of the clean and of the mixed head."""
-
-    def __init__(self, classes, widths=(64, 128, 256, 512), blocks=2):
-        super().__init__()
-        self.stem = conv_norm(3, widths[0], 3, 1)
-        stages, c_in = [], widths[0]
-        for k, c_out in enumerate(widths):
-            more = [Block(c_out, c_out, 1) for _ in range(blocks - 1)]
-            stages.append(nn.Sequential(Block(c_in, c_out, 2 if k else 1), *more))
-            c_in = c_out
-        self.early, self.last = nn.Sequential(*stages[:-1]), stages[-1]
-        self.clean, self.mixed = nn.Linear(c_in, classes), nn.Linear(c_in, classes)
-
-    def features(self, x):
-        return self.early(F.relu(self.stem(x)))
-
-    def forward(self, x, head):
-        return getattr(self, head)(self.last(self.features(x)).mean((2, 3)))
-
-
-class MixBlock(nn.Module):
-    """lambda is one more channel; the mask is the weight of the partner's pixels."""
-
-    def __init__(self, channels, scale=4):
-        super().__init__()
-        self.scale = scale
-        self.query, self.value = nn.Conv2d(channels + 1, channels // 2, 1), nn.Conv2d(channels + 1, 1, 1)
-
-    def forward(self, z, perm, lam):
-        n, _, h, w = z.shape
-        plane = torch.ones(n, 1, h, w, device=z.device, dtype=z.dtype)
-        mine, other = torch.cat([z, lam * plane], 1), torch.cat([z[perm], (1 - lam) * plane], 1)
-        q, k, v = (t.flatten(2).float() for t in (self.query(mine), self.query(other), self.value(other)))
-        a = (q.transpose(1, 2) @ k / q.shape[1] ** 0.5).softmax(-1)
-        return torch.sigmoid(F.interpolate((v @ a.transpose(1, 2)).view(n, 1, h, w), scale_factor=self.scale, mode="nearest"))
+from torch_nets import MixBlock, ResNet
 
 
 def cross_entropy(logits, labels):
@@ -75,6 +24,9 @@ def cross_entropy(logits, labels):
 
 
 class Trainer:
+    forget = False    # gradients; a recorded step needs them where they were
+    apart = False     # the losses' ways back, one after the other: one graph is alive at a time
+
     def __init__(self, options, device, net=ResNet, block=lambda: MixBlock(256), layout=torch.channels_last, images=50000):
         self.o, self.device = options, device
         torch.manual_seed(1)
@@ -107,9 +59,11 @@ class Trainer:
     def mixed_loss(self, logits, y, perm, lam):
         return lam * cross_entropy(logits, y) + (1 - lam) * cross_entropy(logits, y[perm])
 
-    def loss(self, x, y):
+    def losses(self, x, y):
+        """Those of the step, one after the other."""
+        yield cross_entropy(self.student(x, "clean"), y)
         if self.o.step == "none":
-            return cross_entropy(self.student(x, "clean"), y)
+            return
         (perm_k, lam_k), (perm_q, lam_q) = self.pair(), self.pair()
         with torch.no_grad():
             z = self.teacher.features(x)
@@ -120,15 +74,21 @@ class Trainer:
         mask_k = self.block(z, perm_k, lam_k)
         x_k = (1 - mask_k) * x + mask_k * x[perm_k]
         shares = (1 - mask_k).mean((1, 2, 3)) - lam_k
-        return (cross_entropy(self.student(x, "clean"), y) + self.mixed_loss(self.student(x_q, "mixed"), y, perm_q, lam_q)
-                + self.mixed_loss(self.teacher(x_k, "mixed"), y, perm_k, lam_k)
-                + 0.1 * (shares.abs() - 0.1).clamp(min=0).mean())
+        yield (self.mixed_loss(self.teacher(x_k, "mixed"), y, perm_k, lam_k)
+               + 0.1 * (shares.abs() - 0.1).clamp(min=0).mean())
+        yield self.mixed_loss(self.student(x_q, "mixed"), y, perm_q, lam_q)
 
     def step(self):
-        self.optimiser.zero_grad(set_to_none=False)
+        self.optimiser.zero_grad(set_to_none=self.forget)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.o.precision == "bf16"):
-            loss = self.loss(*self.batch())
-        loss.backward()
+            total = 0
+            for loss in self.losses(*self.batch()):
+                if self.apart:
+                    loss.backward()
+                else:
+                    total = total + loss
+        if not self.apart:
+            total.backward()
         self.optimiser.step()
         if self.o.step == "automix":
             with torch.no_grad():

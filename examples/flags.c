@@ -34,6 +34,7 @@ static const flag flags[] = {
     {"-lambda", SHEET, 0, AT(lambda)},
     {"-n", SHEET, 0, AT(pairs)},
     {"-steps", BENCH, 0, AT(steps)},
+    {"-eval", BENCH, 1, AT(run.eval)},
     {"-train", SHAPES, 0, AT(train)},
     {"-valid", SHAPES, 0, AT(valid)},
     {"-size", SHAPES, 0, AT(size)},

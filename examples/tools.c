@@ -15,13 +15,14 @@ static void tell_bench(void *user, const am_bench_news *n)
         fprintf(stderr, "%s: left out: %s\n", n->mix, n->why);
         return;
     }
-    printf("{\"cfg\":\"%s\",\"mix\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
+    printf("{\"cfg\":\"%s\",\"what\":\"%s\",\"mix\":\"%s\",\"backend\":\"%s\",\"about\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
            "\"batch\":%d,\"steps\":%d,\"ms_per_step\":%.3f,\"ms_min\":%.3f,\"ms_max\":%.3f,"
            "\"cpu_ms_min\":%.3f,\"cpu_ms_mean\":%.3f,\"host_ms\":%.3f,",
-           l->run.cfg, n->mix, n->backend, n->about, n->precision, n->threads, n->batch, n->steps, n->ms_per_step,
+           l->run.cfg, n->what, n->mix, n->backend, n->about, n->precision, n->threads, n->batch, n->steps, n->ms_per_step,
            n->ms_min, n->ms_max, n->cpu_ms_min, n->cpu_ms_mean, n->host_ms);
     if (n->ratio > 0) printf("\"ratio\":%.3f,\"cpu_ratio\":%.3f,", n->ratio, n->cpu_ratio);
-    printf("\"images_per_second\":%.2f,\"peak_bytes\":%zu}\n", n->images_per_second, n->peak_bytes);
+    printf("\"images_per_second\":%.2f,\"peak_bytes\":%zu,\"rss_bytes\":%zu}\n",
+           n->images_per_second, n->peak_bytes, n->rss_bytes);
 }
 
 am_status do_bench(line *l, am_err *e)

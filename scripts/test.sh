@@ -86,7 +86,7 @@ case $build in *-address*)
 esac
 
 if [ -z "${SUITES:-}" ]; then suite tests/run "$build/tests/run"; fi
-for s in ${SUITES:-headers floors cfgs lists refuse cli repeat table}; do
+for s in ${SUITES:-headers floors cfgs lists refuse cli repeat table precision bench}; do
     suite "tests/$s.sh" "tests/$s.sh"
 done
 finish

@@ -19,6 +19,7 @@ typedef struct am_run {
     const char *plans;          /* cuda: file of measured engines, made where it is not there; "rule": none are measured */
     int uncaptured;             /* cuda: the operations of each step one by one, not as one recorded graph; the same bytes */
     int resume, clear;          /* clear: take the weights, start the schedule anew */
+    int eval;                   /* bench: inference as validation does it, not a training step */
 } am_run;
 
 /* One logged update. */
@@ -98,6 +99,7 @@ am_status am_masks(const am_run *, am_overlap *, am_err *);
 am_status am_replay(const am_run *, const char *in, const char *out, am_err *);
 
 typedef struct am_bench_news {
+    const char *what;           /* step or eval */
     const char *mix;            /* the method */
     const char *why;            /* it cannot run on this cfg: why; else NULL */
     char backend[32], about[160];
@@ -108,9 +110,11 @@ typedef struct am_bench_news {
     double host_ms;             /* least time of one thread for what the method prepares of a batch, beside the step */
     double cpu_ms_mean;         /* of all steps: methods that choose a layer or a grid by chance cost more in some */
     double ratio, cpu_ratio;    /* of ms_min and of cpu_ms_mean to those of `none` in the same run; 0: it was not in it */
-    size_t peak_bytes;
+    size_t peak_bytes;          /* of the backend's memory */
+    size_t rss_bytes;           /* the most that the process has held */
 } am_bench_news;
-/* tell: once, or with mix "all" for each method. */
+/* tell: once, or with mix "all" for each method.  With run->eval it is inference, and no method: batches of 100, or
+ * run->batch, through the net that validation puts first. */
 am_status am_bench(const am_run *, int steps, void (*tell)(void *user, const am_bench_news *), void *user, am_err *);
 
 am_status am_describe_net(const am_run *, FILE *to, am_err *);     /* the layer table */

@@ -283,7 +283,7 @@ struct am_backend {
     char about[160];            /* which and why: "simd: avx2, 2 threads, fp32" */
     int threads;
     am_precision precision;
-    int fuses;                  /* norm takes the residual of a [shortcut] at once; the plan then skips the shortcut */
+    int fuses;                  /* conv and norm take residual and activation along at no cost: the plan uses it (plan.c) */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */
     size_t resident;            /* bytes of a data set that it would rather keep than be sent; 0: it has no gather */

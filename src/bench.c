@@ -1,13 +1,16 @@
-/* bench.c: whole training steps on made-up images, timed one by one; with -mix all every method's, by turns,
- * so that what else the machine does falls on all of them alike. */
+/* bench.c: whole training steps on made-up images, timed one by one; with -mix all every method's,
+ * by turns, so that what else the machine does falls on all of them alike.  Or inference, by the
+ * same functions that validate: bytes in, loss and hits out. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include "session.h"
 
-enum { WARM = 2 };
+enum { WARM = 2, EVAL_BATCH = 100, EVAL_TOP = 5 };
 
 typedef struct course { /* one method's steps */
+    am_examiner *rest; /* inference is timed; NULL: steps */
     am_mix *mix; /* NULL: what the cfg's [mix] sections share out */
     const char *name;
     int teacher;
@@ -84,13 +87,31 @@ static void batch_fill(am_host_batch *b, const am_trainer *t, int step)
     for (int k = 0; k < t->n; k++) b->label[k] = (int)am_rng_below(&r, (uint32_t)t->classes);
 }
 
+static am_status learn(const course *c, am_trainer *t, const am_host_batch *b, am_err *e)
+{
+    float report[AM_REPORT];
+    t->has_teacher = c->teacher;
+    am_mix *m = c->mix ? c->mix : am_step_mix(t);
+    am_step_begin(t);
+    am_report_clear(t);
+    am_step_schedule(t);
+    for (int part = 0; part < t->net.options.subdivisions; part++) am_step_part(t, m, b);
+    am_step_update(t);
+    return am_step_report(t, report, e);
+}
+
+static am_status examine(const course *c, am_trainer *t, const am_host_batch *b, am_err *e)
+{
+    am_examine_one(c->rest, t->has_teacher ? AM_TEACHER : AM_STUDENT, b);
+    return t->be->ops->sync(t->be, e);
+}
+
 /* The host's share (draws, uploads, normalisation of the bytes) is part of the step; reading and
  * augmenting images and what methods prepare of them is not: in training the loader's threads do that.
  * A backend that keeps the training set has it before the first step, and a step sends windows. */
 static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char *extra, int step,
                        am_err *e)
 {
-    float report[AM_REPORT];
     double began = clock_ms(CLOCK_THREAD_CPUTIME_ID);
     for (int i = 0; t->extra_size && i < t->n; i++) {
         am_rng r = am_rng_at(1, 0x70726570, (uint64_t)i);
@@ -104,14 +125,7 @@ static am_status timed(course *c, am_trainer *t, am_host_batch *b, unsigned char
     double prepared = clock_ms(CLOCK_THREAD_CPUTIME_ID) - began,
            busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
     began = clock_ms(CLOCK_MONOTONIC);
-    t->has_teacher = c->teacher;
-    am_mix *m = c->mix ? c->mix : am_step_mix(t);
-    am_step_begin(t);
-    am_report_clear(t);
-    am_step_schedule(t);
-    for (int part = 0; part < t->net.options.subdivisions; part++) am_step_part(t, m, b);
-    am_step_update(t);
-    AM_TRY(am_step_report(t, report, e));
+    AM_TRY(c->rest ? examine(c, t, b, e) : learn(c, t, b, e));
     if (step < 0) return AM_OK;
     c->ms[step] = clock_ms(CLOCK_MONOTONIC) - began;
     busy = clock_ms(CLOCK_PROCESS_CPUTIME_ID) - busy;
@@ -163,13 +177,22 @@ static am_status add_methods(course *c, int *courses, am_trainer *t, const am_cf
     return AM_OK;
 }
 
+/* Bytes; Linux counts in kilobytes. */
+static size_t resident(void)
+{
+    struct rusage r = {0};
+    getrusage(RUSAGE_SELF, &r);
+    return (size_t)r.ru_maxrss * 1024;
+}
+
 static void tell_all(course *c, int courses, const am_backend *be, const am_trainer *t, int steps,
                      void (*tell)(void *, const am_bench_news *), void *user)
 {
     static const char *const words[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
     double plain = 0, plain_cpu = 0;
     for (int i = 0; i < courses; i++) {
-        am_bench_news n = {.mix = c[i].name,
+        am_bench_news n = {.what = c[i].rest ? "eval" : "step",
+                           .mix = c[i].name,
                            .why = c[i].why[0] ? c[i].why : NULL,
                            .precision = words[be->precision],
                            .threads = be->threads,
@@ -178,7 +201,8 @@ static void tell_all(course *c, int courses, const am_backend *be, const am_trai
                            .cpu_ms_min = c[i].least,
                            .cpu_ms_mean = c[i].cpu / steps,
                            .host_ms = c[i].host,
-                           .peak_bytes = be->peak};
+                           .peak_bytes = be->peak,
+                           .rss_bytes = resident()};
         snprintf(n.backend, sizeof n.backend, "%s", be->name);
         snprintf(n.about, sizeof n.about, "%s", be->about);
         if (!n.why) {
@@ -206,22 +230,31 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
     int all = run->mix && !strcmp(run->mix, "all"), courses = 1;
     course *course_of = calloc(AM_MAX_MIXES, sizeof *course_of);
     double *ms = calloc((size_t)steps * AM_MAX_MIXES, sizeof *ms);
-    am_trainer_options o = {
-        .learn = !all, .batch = run->batch, .mix = all ? NULL : run->mix, .seed = run->seed,
-        .made_up = 1};
+    am_examiner rest = {0};
+    am_trainer_options o = {.learn = !all && !run->eval,
+                            .batch = run->eval && run->batch <= 0 ? EVAL_BATCH : run->batch,
+                            .mix = all ? NULL : run->mix,
+                            .seed = run->seed};
     am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    if (!s && run->eval && run->mix)
+        s = am_fail(e, AM_EUSAGE, AM_NOPLACE,
+                    "-mix chooses a training step, and -eval times inference; leave one of them out");
     if (!s) s = am_open_backend(&be, run, &c, 1, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
+    if (!s && run->eval) s = am_examiner_layout(&rest, t, t->n, EVAL_TOP, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;
     if (!s && all) s = add_methods(course_of, &courses, t, &c, e);
     if (!s && !all) {
         course_of[0].name = t->mixes ? t->mix[0].type->name : "none";
         course_of[0].teacher = t->has_teacher;
+        course_of[0].rest = run->eval ? &rest : NULL;
     }
-    if (!s) s = am_trainer_start(t, 1, e);
+    if (!s) s = am_trainer_start(t, !run->eval, e);
+    if (!s && run->eval) s = am_examiner_open(&rest, e);
     if (!s) s = run_all(course_of, courses, t, steps, e);
     if (!s) tell_all(course_of, courses, &be, t, steps, tell, user);
+    am_examiner_close(&rest);
     if (t) am_trainer_close(t);
     am_close_backend(&be);
     am_arena_free(&mem);

@@ -22,8 +22,8 @@ static const char *const commands[][2] = {
      "DATA CFG WEIGHTS        overlap of learned masks with the true silhouettes of a shapes set"},
     {"classifier replay", "CFG IN.safetensors OUT.safetensors"},
     {"net", "CFG        the layer table: shapes, parameters, multiply-adds, memory"},
-    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD|all]        one JSON object, "
-              "or one a method"},
+    {"bench", "CFG [-steps N] [-batch N] [-precision P] [-mix METHOD|all] [-eval]        times "
+              "training steps, or with -eval inference; one JSON object, or one a method"},
     {"data shapes", "DIR [-train N] [-valid N] [-size PIXELS] [-seed N]        the generated image "
                     "set, with DIR/shapes.data"},
     {"help", "[SECTION|METHOD|COMMAND]"},

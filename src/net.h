@@ -83,8 +83,8 @@ struct am_layer {
     double learning_rate;       /* times the net's */
     int fresh;                  /* takes nothing of the weights that a training starts from */
     double macs;                /* multiply-adds for one sample, forward */
-    am_act act;                 /* shortcut: its activation, for the convolution that computes it too */
-    int fusable;                /* convolution: normalised and linear; shortcut: a plain sum of equals (plan.c) */
+    am_act act;                 /* shortcut, activation: for the layer above, where that computes it too */
+    int fusable;                /* convolution: linear; shortcut: a plain sum of equals (plan.c) */
     int zero_init;              /* the last normalisation of a residual branch: init=fan_out starts its scale at 0 */
     size_t prepared, prepared_at;       /* floats of weights in the backend's own form, and where */
 };
@@ -153,7 +153,7 @@ struct am_plan {
     am_trip trip;
     size_t floats;                      /* the whole block */
     unsigned char *run;                 /* per layer: does it run? */
-    int *fused;                         /* per convolution: the [shortcut] it computes too, or 0; per such shortcut: -1 */
+    int *fused;                         /* per layer: the one below that it computes too, or 0; per such layer: -1 */
     size_t *y, *save, *dy, scratch;             /* offsets in the block; AM_NONE: absent */
     float (*beta)[AM_MAX_IN];           /* per layer and input: 0 writes the gradient, 1 adds */
 };
@@ -192,7 +192,7 @@ static inline am_backend *am_be(const am_pass *p) { return p->plan->net->be; }
 static inline const am_ops *am_o(const am_pass *p) { return p->plan->net->be->ops; }
 static inline int am_training(const am_pass *p) { return p->plan->trip.flags & AM_TRAIN; }
 am_dev   am_x(const am_pass *, const am_layer *, int i);        /* input i */
-am_dev   am_y(const am_pass *, const am_layer *);               /* output; of the shortcut, where this layer computes it too */
+am_dev   am_y(const am_pass *, const am_layer *);               /* output; of the layer below, where this one computes it too */
 am_dev   am_w(const am_pass *, const am_layer *, int i);        /* parameter i */
 am_dev   am_running(const am_pass *, const am_layer *, int i);  /* a buffer, or nowhere where it must be left alone */
 am_dev   am_prepared(const am_pass *, const am_layer *);
@@ -204,6 +204,6 @@ am_grad  am_dx(const am_pass *, const am_layer *, int i);
 am_grad  am_dw(const am_pass *, const am_layer *, int i);
 am_shape am_x_shape(const am_pass *, const am_layer *, int i);  /* with the trip's n */
 am_shape am_y_shape(const am_pass *, const am_layer *);
-const am_layer *am_shortcut_of(const am_pass *, const am_layer *);      /* the fused shortcut, or NULL */
+const am_layer *am_taken_along(const am_pass *, const am_layer *);      /* the layer below that this one computes too, or NULL */
 
 #endif

@@ -71,7 +71,7 @@ am_shape am_y_shape(const am_pass *p, const am_layer *l)
     return am_batch_of(l->out, p->plan->trip.n);
 }
 
-const am_layer *am_shortcut_of(const am_pass *p, const am_layer *l)
+const am_layer *am_taken_along(const am_pass *p, const am_layer *l)
 {
     int s = p->plan->fused[l->index];
     return s > 0 ? &p->plan->net->layer[s] : NULL;

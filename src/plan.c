@@ -4,8 +4,9 @@
  * end - i).  A value is born when it is written and dies at its last reader; two values may share
  * floats if their lives do not touch.  Largest first, each into the lowest hole that fits.
  *
- * Fusion: where the backend's norm can add a residual, a convolution with batch normalisation and
- * no activation, read by nothing but the [shortcut] right below it, computes the shortcut too. */
+ * Fusion: where the backend's operations can take it along (`fuses`), a linear convolution
+ * computes the [shortcut] right below it too, and a [batchnorm] the [activation], if nothing else
+ * reads the upper one. */
 #include "net.h"
 #include <string.h>
 
@@ -62,15 +63,27 @@ static am_status ancestors(am_plan *p, int to, am_err *e)
     return AM_OK;
 }
 
+static int is(const am_layer *l, const char *type)
+{
+    return !strcmp(l->type->name, type);
+}
+
+static int takes_along(const am_layer *upper, const am_layer *lower)
+{
+    if (upper->readers != 1 || lower->in[0] != upper->index) return 0;
+    if (is(lower, "activation")) return is(upper, "batchnorm");
+    return is(lower, "shortcut") && lower->fusable && lower->in[1] != upper->index &&
+           is(upper, "convolutional") && upper->fusable;
+}
+
 static void fuse(am_plan *p)
 {
     const am_net *net = p->net;
     if (!net->be->fuses) return;
     for (int i = p->trip.from + 2; i < net->layers; i++) {
-        const am_layer *s = &net->layer[i], *c = &net->layer[i - 1];
-        if (p->run[i] && p->run[i - 1] && !strcmp(s->type->name, "shortcut") && s->fusable &&
-            c->fusable && !strcmp(c->type->name, "convolutional") && c->readers == 1 &&
-            s->in[0] == i - 1 && s->in[1] != i - 1) {
+        int destination = i - 1 == p->trip.to || i - 1 == p->trip.also;
+        if (!p->run[i] || !p->run[i - 1] || destination) continue;
+        if (takes_along(&net->layer[i - 1], &net->layer[i])) {
             p->fused[i - 1] = i;
             p->fused[i] = -1;
         }
@@ -121,7 +134,7 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
         }
         if (back && l->type->reads & AM_READS_Y && end - i > last[i]) last[i] = end - i;
         if (p->fused[i] < 0 && back)
-            last[i] = end - i + 1; /* its convolution's backward comes right after */
+            last[i] = end - i + 1; /* the backward of the layer that computes it comes next */
         if (l->type->needs) l->type->needs(net, l, &p->trip, &save[i], &s);
         if (s > scratch) scratch = s;
     }
@@ -147,7 +160,7 @@ am_status am_plan_make(am_plan *p, am_net *net, am_trip trip, am_err *e)
         am_shape y = am_batch_of(l->out, trip.n);
         size_t room = l->type && l->type->planes ? am_count(y) : o->room(net->be, y);
         int born =
-            p->fused[i] < 0 ? i - 1 : i; /* a fused shortcut is written by the layer above it */
+            p->fused[i] < 0 ? i - 1 : i; /* a fused layer is written by the one above it */
         int done = p->fused[i] < 0 ? end - i + 1 : end - i;
         if (!p->run[i]) continue;
         if (i > from && p->fused[i] <= 0) v[count++] = (life){&p->y[i], room, born, last[i]};

@@ -41,9 +41,10 @@ am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *gi
                            "layers above it",
                            name);
         if (l && m->mixed.plan.fused[l] > 0)
-            return am_fail(
-                e, AM_EINPUT, m->loc,
-                "layers=: '%s' is one branch of a [shortcut]; choose the [shortcut] itself", name);
+            return am_fail(e, AM_EINPUT, m->loc,
+                           "layers=: '%s' is computed together with the [%s] right below it; "
+                           "choose that one",
+                           name, t->net.layer[l + 1].type->name);
     }
     return AM_OK;
 }

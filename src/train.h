@@ -72,6 +72,7 @@ am_status am_examiner_layout(am_examiner *, am_trainer *, int batch, int top, am
 am_status am_examiner_open(am_examiner *, am_err *);    /* after */
 void      am_examiner_close(am_examiner *);
 am_status am_examine(am_examiner *, am_loader *, am_validation *, am_err *);
+void      am_examine_one(am_examiner *, int net, const am_host_batch *);     /* one batch of it, one net: for the clock */
 /* Logits [batch][classes] of an activation of images. */
 am_status am_examine_logits(am_examiner *, int net, int head, am_dev given, float *out, am_err *);
 /* Probabilities [batch][classes] of a batch of bytes. */

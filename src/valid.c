@@ -68,29 +68,46 @@ static void put_pixels(am_examiner *x, const unsigned char *pixel)
                              am_here(&x->t->space, x->x));
 }
 
+static void put_batch(am_examiner *x, const am_host_batch *b)
+{
+    am_trainer *t = x->t;
+    put_pixels(x, b->pixel);
+    t->be->ops->upload(t->be, (size_t)x->batch, b->label, x->labels);
+    t->be->ops->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
+}
+
+static void score(am_examiner *x, int net)
+{
+    am_trainer *t = x->t;
+    const am_ops *op = t->be->ops;
+    const size_t rows = (size_t)x->batch * (size_t)t->classes;
+    am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
+    for (int head = 0; head < x->heads; head++) {
+        const am_layer *softmax = &t->net.layer[head_layer(x, head)];
+        op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
+                  am_saved(p, softmax), am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
+        op->copy(t->be, rows, am_y(p, softmax),
+                 am_at(x->prob, (size_t)(net * x->heads + head) * rows));
+    }
+}
+
+void am_examine_one(am_examiner *x, int net, const am_host_batch *b)
+{
+    put_batch(x, b);
+    score(x, net);
+}
+
 /* The batch's probabilities are put aside on the device and come down in one piece, so that a
  * backend that runs ahead is waited for once a batch. */
 static void look_at_batch(am_examiner *x, const am_host_batch *b, am_validation *v)
 {
     am_trainer *t = x->t;
-    const am_ops *op = t->be->ops;
-    size_t rows = (size_t)x->batch * (size_t)t->classes;
-    int nets = t->has_teacher ? 2 : 1;
-    put_pixels(x, b->pixel);
-    op->upload(t->be, (size_t)x->batch, b->label, x->labels);
-    op->onehot(t->be, x->batch, t->classes, 0, x->labels, x->q);
-    for (int net = 0; net < nets; net++) {
-        am_pass *p = look(x, net, am_here(&t->space, x->x), x->q);
-        for (int head = 0; head < x->heads; head++) {
-            const am_layer *softmax = &t->net.layer[head_layer(x, head)];
-            size_t k = (size_t)(net * x->heads + head);
-            op->score(t->be, x->batch, t->classes, x->top, am_y(p, softmax), x->labels,
-                      am_saved(p, softmax), am_at(x->tally, (size_t)(2 * net + head) * AM_SCORES));
-            op->copy(t->be, rows, am_y(p, softmax), am_at(x->prob, k * rows));
-        }
-    }
-    op->download(t->be, (size_t)(nets * x->heads) * rows, x->prob, x->host_prob);
-    for (int k = 0; k < nets * x->heads; k++)
+    const size_t rows = (size_t)x->batch * (size_t)t->classes;
+    const int nets = t->has_teacher ? 2 : 1, all = nets * x->heads;
+    put_batch(x, b);
+    for (int net = 0; net < nets; net++) score(x, net);
+    t->be->ops->download(t->be, (size_t)all * rows, x->prob, x->host_prob);
+    for (int k = 0; k < all; k++)
         am_reliability_add(&v->at[k / x->heads][k % x->heads].reliability, x->batch, t->classes,
                            x->host_prob + (size_t)k * rows, b->label);
 }

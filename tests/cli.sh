@@ -101,6 +101,11 @@ expect 1 'none\.weights: no such file' classifier train "$D" "$T/attentive.cfg"
 expect 0 '"ms_per_step":' bench "$T/tiny.cfg" -steps 2 -threads 1
 holds "bench prints one JSON object" [ "$("$T/json" <"$T/out")" = 1 ]
 
+expect 0 '"what":"eval","mix":"automix"' bench "$T/tiny.cfg" -eval -steps 2 -threads 1 -batch 7
+holds "bench -eval is at the batch asked for" grep -q '"batch":7,' "$T/out"
+holds "bench -eval prints one JSON object" [ "$("$T/json" <"$T/out")" = 1 ]
+holds "the process holds more than the backend" sh -c "sed 's/.*\"peak_bytes\":\([0-9]*\),\"rss_bytes\":\([0-9]*\).*/[ \1 -gt 0 ] \&\& [ \2 -gt \1 ]/' '$T/out' | sh"
+
 # ---- usage ----
 expect 2 'see: automix help'
 expect 2 "there is no command 'clasifier'" clasifier
@@ -144,6 +149,7 @@ expect 2 '-lambda : up to 16' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/x.png
 expect 2 '-n 0: a whole' classifier sheet "$D" "$T/tiny.cfg" "$W" "$T/x.png" -n 0
 expect 2 '-t 0: a whole' classifier predict "$D" "$T/tiny.cfg" "$W" -t 0
 expect 2 '-steps none: a whole' bench "$T/tiny.cfg" -steps none
+expect 2 'leave one of them out' bench "$T/tiny.cfg" -eval -mix cutmix
 expect 2 '-size 8: a whole number from 16' data shapes "$T/none" -size 8
 expect 2 '-mix: method=cutmx: no such method; did you mean' classifier train "$D" "$T/tiny.cfg" -mix cutmx
 expect 1 '\[mixblock\]' classifier train "$D" "$T/plain.cfg" -mix automix

@@ -269,6 +269,14 @@ static void check_gradients(rig *r, am_trip trip)
     assert_true(t_off(dw2, dw, r->net.learned) < 1e-6);
     free(dw1);
     free(dw2);
+
+    /* at rest, with running statistics: the error at the input */
+    trip.flags = AM_GRAD_FROM;
+    rig_trip(r, trip);
+    learn(r);
+    op->get(be, r->shape, am_dy(&r->pass, &r->net.layer[trip.from]), dx);
+    snprintf(what, sizeof what, "from %d, at rest: input", trip.from);
+    if (!r->planes) compare(r, what, at_pixel, r->x, dx, 0, pixels);
     free(dx);
     free(dw);
     free(w);
@@ -309,26 +317,48 @@ static const char branches[] =
     "[avgpool]\n[connected]\noutput=5\nactivation=tanh\nbatch_normalize=1\n[connected]\noutput="
     "4\nactivation=linear\n[softmax]\n";
 
-static void branching(am_backend *be)
+/* A block that activates first: normalisation and activation are layers of their own. */
+static const char activated_first[] =
+    "[net]\nchannels=4\nheight=8\nwidth=6\nmean=0,0,0\n"
+    "[convolutional]\nname=a\nfilters=6\nsize=3\npad=1\nactivation=linear\n"
+    "[batchnorm]\n[activation]\nactivation=elu\n"
+    "[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=linear\n"
+    "[shortcut]\nname=d\nfrom=a\nactivation=elu\n"
+    "[batchnorm]\n[activation]\nactivation=tanh\n"
+    "[avgpool]\n[connected]\noutput=4\nactivation=linear\n[softmax]\n";
+
+static void branching(am_backend *be, const char *text)
 {
     static const char *const starts[] = {"image", "a", "b", "d"};
     for (int fuses = be->fuses ? 1 : 0; fuses >= 0; fuses--) {
         rig r;
         be->fuses = fuses;
-        rig_open(&r, be, branches);
-        for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
-            check_gradients(&r,
-                            (am_trip){.from = am_net_find(&r.net, starts[i]), .to = r.to, .n = N});
+        rig_open(&r, be, text);
+        for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+            int from = am_net_find(&r.net, starts[i]);
+            if (from >= 0) check_gradients(&r, (am_trip){.from = from, .to = r.to, .n = N});
+        }
         check_gradients(&r,
                         (am_trip){.to = r.to, .n = 2 * N, .groups = 2}); /* two batches in one */
         rig_close(&r);
     }
 }
 
+static void branching_after(am_backend *be)
+{
+    branching(be, branches);
+}
+
+static void branching_before(am_backend *be)
+{
+    branching(be, activated_first);
+}
+
 static void branches_from_every_start(void **state)
 {
     (void)state;
-    t_each_machine(1, branching);
+    t_each_machine(1, branching_after);
+    t_each_machine(1, branching_before);
 }
 
 T_SUITE(gradients, cmocka_unit_test(every_layer), cmocka_unit_test(branches_from_every_start));

@@ -9,7 +9,7 @@
         row(calibration) row(npy)                                                                  \
         row(shapes) row(loader) row(picture) row(backends) row(backends_conv) row(backends_rows)   \
             row(backends_pairing) row(cuda) row(cuda_kernels) row(cuda_record) row(cuda_plans) row(gradients)        \
-                row(golden) row(mixers) row(step) row(step_order) row(schedule) row(nets)          \
+                row(golden) row(mixers) row(step) row(step_order) row(rest) row(schedule) row(nets) \
                     row(backbones) row(memory) row(checkpoint) row(samix) row(methods_masks)       \
                         row(scores)                                                                \
                         row(methods_inside) row(methods_puzzle) row(methods_cells)                 \

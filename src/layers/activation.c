@@ -12,23 +12,20 @@ static am_status setup(am_net *net, am_layer *l, am_err *e)
 {
     (void)e;
     l->out = am_in_shape(net, l, 0);
+    l->act = (am_act)((const activation *)l->options)->activation;
     return AM_OK;
 }
 
 static void forward(const am_pass *p, const am_layer *l)
 {
-    const activation *o = l->options;
-    am_o(p)->add(am_be(p), am_y_shape(p, l), 1, am_x(p, l, 0), 0, AM_NOWHERE, (am_act)o->activation,
-                 am_y(p, l));
+    am_o(p)->add(am_be(p), am_y_shape(p, l), 1, am_x(p, l, 0), 0, AM_NOWHERE, l->act, am_y(p, l));
 }
 
 static void backward(const am_pass *p, const am_layer *l)
 {
-    const activation *o = l->options;
     am_grad dx = am_dx(p, l, 0);
     if (am_is(dx.d))
-        am_o(p)->act_back(am_be(p), am_y_shape(p, l), (am_act)o->activation, am_y(p, l),
-                          am_dy(p, l), 1, dx);
+        am_o(p)->act_back(am_be(p), am_y_shape(p, l), l->act, am_y(p, l), am_dy(p, l), 1, dx);
 }
 
 const am_layer_type am_layer_activation = {

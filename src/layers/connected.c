@@ -78,7 +78,15 @@ static void backward(const am_pass *p, const am_layer *l)
     am_shape ys = am_y_shape(p, l);
     am_dev y = am_y(p, l), dy = am_dy(p, l);
     am_grad in_place = {dy, 0}, db = am_dw(p, l, BIASES);
-    if (o->batch_normalize) {
+    if (o->batch_normalize && !am_training(p)) { /* a fixed scale of each output */
+        am_dev scale = am_scratch(p), shift = am_at(scale, (size_t)o->output);
+        op->act_back(be, ys, (am_act)o->activation, y, dy, 1, in_place);
+        op->norm_fold(be, o->output, am_w(p, l, SCALES), am_w(p, l, BIASES), am_w(p, l, MEAN),
+                      am_w(p, l, VARIANCE), scale, shift);
+        op->fill(be, (size_t)o->output, 0, shift);
+        op->affine(be, ys, dy, scale, shift, AM_LINEAR, dy);
+        db.d = AM_NOWHERE;
+    } else if (o->batch_normalize) {
         am_dev z = am_saved(p, l), stats = am_at(z, op->room(be, ys));
         op->norm_back(be, ys, p->plan->trip.groups, z, am_w(p, l, SCALES), (am_act)o->activation, y,
                       stats, dy, am_scratch(p), in_place, (am_grad){AM_NOWHERE, 0},

@@ -52,7 +52,7 @@ static am_status setup(am_net *net, am_layer *l, am_err *e)
                         o->size, o->stride, pad, o->groups,  NULL};
     AM_TRY(net->be->ops->conv_plan(net->be, &o->conv, l->loc, e));
     l->prepared = net->be->ops->conv_prepared(net->be, &o->conv);
-    l->fusable = o->batch_normalize && o->activation == AM_LINEAR;
+    l->fusable = o->activation == AM_LINEAR;
     size_t f = (size_t)o->filters, k = (size_t)o->size, w[4] = {f, (size_t)(x.c / o->groups), k, k};
     AM_TRY(am_want(l, "weights", AM_LEARNED, AM_INIT_CONV, 0, 4, w, e));
     AM_TRY(am_want(l, "biases", AM_LEARNED, AM_INIT_ZERO,
@@ -89,13 +89,13 @@ static void forward(const am_pass *p, const am_layer *l)
 {
     const convolutional *o = l->options;
     const am_ops *op = am_o(p);
-    const am_layer *s = am_shortcut_of(p, l);
+    const am_layer *s = am_taken_along(p, l);
     am_shape ys = am_y_shape(p, l);
     am_dev x = am_x(p, l, 0), w = am_w(p, l, WEIGHTS), prepared = am_prepared(p, l), y = am_y(p, l),
            scratch = am_scratch(p);
     am_dev residual = s ? am_x(p, s, 1) : AM_NOWHERE;
     am_act act = s ? s->act : (am_act)o->activation;
-    am_post post = {.shift = am_w(p, l, BIASES), .act = act, .groups = 1};
+    am_post post = {.shift = am_w(p, l, BIASES), .residual = residual, .act = act, .groups = 1};
     if (!o->batch_normalize) {
         op->conv(am_be(p), &o->conv, ys.n, x, w, prepared, scratch, &post, y);
     } else if (am_training(p)) {
@@ -138,21 +138,22 @@ static void backward(const am_pass *p, const am_layer *l)
 {
     const convolutional *o = l->options;
     const am_ops *op = am_o(p);
-    const am_layer *s = am_shortcut_of(p, l);
+    const am_layer *s = am_taken_along(p, l);
     am_shape ys = am_y_shape(p, l);
+    am_act act = s ? s->act : (am_act)o->activation;
     am_dev y = am_y(p, l), dy = am_dy(p, l), scratch = am_scratch(p);
     am_grad in_place = {dy, 0}; /* the gradient of z takes dy's place */
     if (o->batch_normalize && !am_training(p)) {
         rest_back(p, l, s);
     } else if (o->batch_normalize) {
         am_dev z = am_saved(p, l), stats = am_at(z, op->room(am_be(p), ys));
-        am_act act = s ? s->act : (am_act)o->activation;
         am_grad residual = s ? am_dx(p, s, 1) : (am_grad){AM_NOWHERE, 0};
         op->norm_back(am_be(p), ys, p->plan->trip.groups, z, am_w(p, l, SCALES), act, y, stats, dy,
                       scratch, in_place, residual, am_dw(p, l, SCALES), am_dw(p, l, BIASES));
     } else {
-        if (o->activation != AM_LINEAR)
-            op->act_back(am_be(p), ys, (am_act)o->activation, y, dy, 1, in_place);
+        if (s && am_is(am_dx(p, s, 1).d))
+            op->act_back(am_be(p), ys, act, y, dy, 1, am_dx(p, s, 1));
+        if (act != AM_LINEAR) op->act_back(am_be(p), ys, act, y, dy, 1, in_place);
         if (am_is(am_dw(p, l, BIASES).d)) op->bias_back(am_be(p), ys, dy, am_dw(p, l, BIASES));
     }
     op->conv_back(am_be(p), &o->conv, ys.n, am_x(p, l, 0), am_w(p, l, WEIGHTS), am_prepared(p, l),
