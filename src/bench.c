@@ -202,7 +202,7 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s && run->eval && run->mix)
         s = am_fail(e, AM_EUSAGE, AM_NOPLACE,
-                    "-mix chooses a training step, and -eval times inference; leave one of them out");
+                    "-mix chooses a training step, -eval times inference; leave one of them out");
     if (!s) s = am_open_backend(&be, run, &c, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     if (!s && run->eval) s = am_examiner_layout(&rest, t, t->n, EVAL_TOP, e);
