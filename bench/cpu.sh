@@ -50,7 +50,7 @@ done
 [ -x ./automix ] || { echo "cpu.sh: there is no ./automix; build it with: make" >&2; exit 1; }
 
 quick=${QUICK:-0} python=${PYTHON:-python3} threads=${THREADS:-$(nproc)} by=${BY:-ms_per_step} limit=${LIMIT:-900}
-if [ "$quick" = 1 ]; then rounds=${ROUNDS:-2} steps=${STEPS:-3}; else rounds=${ROUNDS:-3} steps=${STEPS:-10}; fi
+if [ "$quick" = 1 ]; then rounds=${ROUNDS:-2} steps=${STEPS:-2}; else rounds=${ROUNDS:-3} steps=${STEPS:-10}; fi
 out=${OUT:-build/bench}
 mkdir -p "$out" || exit 1
 results=$out/results.txt
@@ -76,7 +76,7 @@ if [ -n "${MODES:-}" ]; then modes=$MODES
 elif [ "$quick" = 1 ]; then modes=nhwc${tcmalloc:+-tcmalloc}
 else modes="nhwc nchw${tcmalloc:+ nhwc-tcmalloc}"; fi
 
-slow() { case $1 in resnet18-automix | resnext50-none | resnext50-automix) return 0 ;; esac; return 1; }
+slow() { case $1 in resnet18-automix | resnext50-*) return 0 ;; esac; return 1; }
 steps_of() { # steps_of NET-STEP
     if ! slow "$1"; then echo "$steps"
     elif [ "$quick" = 1 ]; then echo 1

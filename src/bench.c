@@ -234,12 +234,13 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
     am_trainer_options o = {.learn = !all && !run->eval,
                             .batch = run->eval && run->batch <= 0 ? EVAL_BATCH : run->batch,
                             .mix = all ? NULL : run->mix,
-                            .seed = run->seed};
+                            .seed = run->seed,
+                            .made_up = 1};
     am_status s = t && ms && course_of ? am_cfg_load(&c, &mem, run->cfg, e)
                                        : am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
     if (!s && run->eval && run->mix)
         s = am_fail(e, AM_EUSAGE, AM_NOPLACE,
-                    "-mix chooses a training step, and -eval times inference; leave one of them out");
+                    "-mix chooses a training step, -eval times inference; leave one of them out");
     if (!s) s = am_open_backend(&be, run, &c, 1, e);
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     if (!s && run->eval) s = am_examiner_layout(&rest, t, t->n, EVAL_TOP, e);
