@@ -59,7 +59,12 @@ $(BUILD)/tests/run: $(OBJ) $(TEST:%.c=$(BUILD)/%.o)
 	@echo "  link $@"
 	@$(LINK) $(CFLAGS) $^ -o $@ $(WATCHED:%=-Wl,--wrap=%) -lcmocka $(LDLIBS)
 
-$(BUILD)/%.o: %.c
+# Said once and before the first compiler stumbles over it.
+libraries:
+	@printf '#include <cjson/cJSON.h>\n#include <xxhash.h>\n#include <stb/stb_image.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 || \
+	    { echo "make: the headers of cJSON, xxHash or stb are missing; ./scripts/setup.sh installs them" >&2; exit 1; }
+
+$(BUILD)/%.o: %.c | libraries
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
 	@$(CC) $(CFLAGS) $(EXTRA) -Isrc -MMD -MP -c $< -o $@
@@ -98,4 +103,4 @@ $(BUILD)/fuzz/%: $(OBJ) $(BUILD)/tests/fuzz/%.o
 clean:
 	rm -rf build automix
 
-.PHONY: all where demo test bench docs fuzz clean FORCE
+.PHONY: all libraries where demo test bench docs fuzz clean FORCE
