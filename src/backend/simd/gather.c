@@ -202,8 +202,8 @@ INLINE void gather_clear(float *row, int i, int count, const form as)
     for (int end = i + count; i < end; i++) gather_put(row, i, 0, as);
 }
 
-/* One line of the window: taps first .. last-1 of row y of the source, c channels each, from place i of a row of A on;
- * returns the place behind them. */
+/* One line of the window: taps first .. last-1 of row y of the source, c channels each, from place i
+ * of a row of A on; returns the place behind them. */
 INLINE int gather_line(const gather *g, const spot *p, int y, int first, int last, int block,
                        float *row, int i, const form as)
 {
@@ -231,15 +231,16 @@ INLINE int gather_line(const gather *g, const spot *p, int y, int first, int las
     return end;
 }
 
-/* A row of A: all taps of one block.  Where the window lies inside the map and a pixel is the block, a line of it is one
- * straight copy. */
+/* A row of A: all taps of one block.  Where the window lies inside the map and a pixel is the block,
+ * a line of it is one straight copy. */
 INLINE void gather_window(const gather *g, const spot *p, int block, float *row, const form as)
 {
     const pixels *s = &g->from;
     const int straight = s->pixel == g->c && !s->one, line = g->taps_x * g->c;
     const size_t down = (size_t)(s->w * s->pixel);
     int i = 0;
-    if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h && p->x + g->taps_x <= s->w) {
+    if (straight && p->y >= 0 && p->x >= 0 && p->y + g->taps_y <= s->h &&
+        p->x + g->taps_x <= s->w) {
         size_t at = p->source + (size_t)(p->y * s->w + p->x) * (size_t)s->pixel;
         for (int ty = 0; ty < g->taps_y; ty++, at += down, i += line)
             gather_copy(g, at, line, row, i, as);
@@ -394,8 +395,8 @@ static void gather_prepare_taps(gather_prepare *s)
         }
 }
 
-/* The rows of B of some source channels, counted through the blocks: column by column, so that a filter's weights are
- * read in one go; with pairs, a channel is one half of a row. */
+/* The rows of B of some source channels, counted through the blocks: column by column, so that a
+ * filter's weights are read in one go; with pairs, a channel is one half of a row. */
 static void gather_prepare_item(const void *arg, int item, int worker)
 {
     const gather_prepare *s = arg;
@@ -443,7 +444,8 @@ static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, f
             s.taps_x = phase_taps(k, s.px);
             gather_prepare_taps(&s);
             int rows = p->blocks * s.taps_y * s.taps_x * p->f;
-            if (rows) am_team_run(team, gather_prepare_items(p->blocks * p->f), gather_prepare_item, &s);
+            if (rows)
+                am_team_run(team, gather_prepare_items(p->blocks * p->f), gather_prepare_item, &s);
             s.to += (size_t)rows * (size_t)am_simd_up(p->c, W) / (1 + PAIRS);
         }
 }

@@ -57,10 +57,12 @@ INLINE void gather_grad_row(const gather_grad *s, const spot *p, int whole, floa
     const elem *dy = (const elem *)s->dy + p->to;
     if (whole)
         for (int i = 0; i < width; i += W) put_as(row + i, load_elems(dy + i), as);
-    for (int i = 0; i < width && !whole; i++)
-        gather_put(row, i,
-                   i >= d->channels ? 0 : d->one ? ((const float *)s->dy)[p->to + (size_t)i] : get(dy[i]),
-                   as);
+    for (int i = 0; i < width && !whole; i++) {
+        float v = i >= d->channels ? 0
+                  : d->one         ? ((const float *)s->dy)[p->to + (size_t)i]
+                                   : get(dy[i]);
+        gather_put(row, i, v, as);
+    }
 }
 
 /* dy of some pixels as a matrix of rows of blocks * columns; where it lies so already, there. */

@@ -18,8 +18,8 @@ typedef struct winograd_prepare {
     int turned;
 } winograd_prepare;
 
-/* Rows of U that are written together, input channels of dw likewise; divides every number of channels
- * here.  A filter's taps for this many channels are a few whole lines of memory. */
+/* Rows of U that are written together, input channels of dw likewise; divides every number of
+ * channels here.  A filter's taps for this many channels are a few whole lines of memory. */
 enum { BAND = 8 };
 
 /* Floats of U in one direction. */
@@ -52,7 +52,8 @@ INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u
     {
         vec row[SPAN];
         taps_to_points(t[i], row);
-        UNROLL for (int j = 0; j < SPAN; j++) put_as(u + (size_t)(i * SPAN + j) * u_point, row[j], as);
+        UNROLL for (int j = 0; j < SPAN; j++)
+            put_as(u + (size_t)(i * SPAN + j) * u_point, row[j], as);
     }
 }
 
@@ -76,7 +77,8 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
     const conv_plan *p = s->plan;
     const int rows = s->turned ? p->f : p->c, columns = s->turned ? p->c : p->f;
     const int block = item * BAND / rows, top = item * BAND % rows, join = 1 + p->pairs[s->turned];
-    const size_t matrix = (size_t)(rows / join) * (size_t)columns, u_point = matrix * (size_t)p->blocks;
+    const size_t matrix = (size_t)(rows / join) * (size_t)columns,
+                 u_point = matrix * (size_t)p->blocks;
     float band[POINTS][BAND * PANEL];
     (void)worker;
     for (int first = 0; first < columns; first += PANEL) {
