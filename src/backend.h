@@ -131,7 +131,7 @@ typedef struct am_ops {
     void   (*get)(am_backend *, am_shape, am_dev, float *nchw);
     /* y = (byte / 255 - mean) / std; host bytes are [n][h][w][c] */
     void   (*put_bytes)(am_backend *, am_shape, const unsigned char *nhwc, const float *mean, const float *std, am_dev);
-    /* Only where am_backend.resident > 0.  set: plain memory, bytes [images][h][w][c].  windows: int32 [n][AM_WINDOW].
+    /* Called in training where am_backend.resident > 0.  set: plain memory, bytes [images][h][w][c].  windows: int32 [n][AM_WINDOW].
      * y = put_bytes of the h x w window at (x, y) of each image, whose surroundings are black, or itself mirrored
      * without its border; mirrored left to right where flip is not 0.  An image below 0 is black. */
     void   (*gather)(am_backend *, am_shape, int images, am_dev set, am_dev windows, int reflect, const float *mean,
@@ -286,7 +286,7 @@ struct am_backend {
     int fuses;                  /* conv and norm take residual and activation along at no cost: the plan uses it (plan.c) */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */
-    size_t resident;            /* bytes of a data set that it would rather keep than be sent; 0: it has no gather */
+    size_t resident;            /* bytes of a data set that it would rather keep than be sent; 0: batches come from the host */
     size_t allocations, bytes, peak;   /* alloc keeps count: a test reads it, and memory is reported from it */
     void *state;
 };

@@ -289,6 +289,47 @@ static void bytes(t_bench *b)
 }
 static void bytes_become_images(void **s) { (void)s; t_each(bytes); }
 
+/* Windows over every border, of images that surround themselves with black or with their mirror. */
+static void windows(t_bench *b)
+{
+    enum { IMAGES = 4, H = 5, W = 6, N = 7 };
+    static const int32_t at[N][AM_WINDOW] = {{0, 0, 0, 0}, {1, -2, 3, 0}, {3, 2, -3, 1},
+                                             {2, 0, 0, 1}, {-1, 1, 1, 0}, {1, 4, 4, 1},
+                                             {0, -4, -4, 0}};
+    am_shape s = {N, 3, H, W};
+    unsigned char set[IMAGES][H][W][3];
+    float mean[3] = {.4f, .5f, .6f}, std[3] = {.2f, .3f, .25f};
+    double *want = t_doubles(b, am_count(s));
+    for (size_t i = 0; i < sizeof set; i++) (&set[0][0][0][0])[i] = (unsigned char)t_pick(b, 0, 255);
+    am_dev all = t_blank(b, sizeof set / 4), where = t_blank(b, sizeof at / 4);
+    b->op->upload(b->be, sizeof set / 4, set, all);
+    b->op->upload(b->be, sizeof at / 4, at, where);
+    for (int reflect = 0; reflect < 2; reflect++) {
+        for (int n = 0; n < N; n++)
+            for (int y = 0; y < H; y++)
+                for (int x = 0; x < W; x++) {
+                    int row = at[n][AM_WINDOW_Y] + y,
+                        column = at[n][AM_WINDOW_X] + (at[n][AM_WINDOW_FLIP] ? W - 1 - x : x);
+                    if (reflect) {
+                        while (row < 0 || row >= H) row = row < 0 ? -row : 2 * (H - 1) - row;
+                        while (column < 0 || column >= W)
+                            column = column < 0 ? -column : 2 * (W - 1) - column;
+                    }
+                    int inside = at[n][AM_WINDOW_IMAGE] >= 0 && row >= 0 && row < H &&
+                                 column >= 0 && column < W;
+                    for (int c = 0; c < 3; c++)
+                        want[t_at(s, n, c, y, x)] =
+                            ((inside ? set[at[n][AM_WINDOW_IMAGE]][row][column][c] : 0) / 255. -
+                             (double)mean[c]) /
+                            (double)std[c];
+                }
+        am_dev d = t_blank_activation(b, s);
+        b->op->gather(b->be, s, IMAGES, all, where, reflect, mean, std, d);
+        t_activation_is(b, "gather", s, d, want, t_loose(b, 1e-6));
+    }
+}
+static void windows_become_images(void **s) { (void)s; t_each(windows); }
+
 /* ---- parameters ---- */
 
 static void sgd(t_bench *b)
@@ -473,7 +514,7 @@ static void faults(t_bench *b)
 static void a_fault_stops_it_and_is_told_once(void **s) { (void)s; t_each(faults); }
 
 T_SUITE(backends, cmocka_unit_test(no_slot_is_empty),
-        cmocka_unit_test(memory_keeps_what_it_is_given), cmocka_unit_test(bytes_become_images),
+        cmocka_unit_test(memory_keeps_what_it_is_given), cmocka_unit_test(bytes_become_images), cmocka_unit_test(windows_become_images),
         cmocka_unit_test(sgd_steps_and_the_teacher_follows),
         cmocka_unit_test(clip_limits_the_length), cmocka_unit_test(guards_see_what_is_not_finite),
         cmocka_unit_test(add_adds), cmocka_unit_test(activations_and_slopes),

@@ -212,6 +212,7 @@ const am_ops am_cpu_ops = {
     .put = am_cpu_put,
     .get = am_cpu_get,
     .put_bytes = am_cpu_put_bytes,
+    .gather = am_cpu_gather,
     .sync = am_cpu_sync,
     .fill = am_cpu_fill,
     .copy = am_cpu_copy,

@@ -94,6 +94,10 @@ void am_cpu_put_bytes(am_backend *, am_shape, const unsigned char *nhwc, const f
                       const float *std, am_dev);
 am_status am_cpu_sync(am_backend *, am_err *);
 
+/* gather.c */
+void am_cpu_gather(am_backend *, am_shape, int images, am_dev set, am_dev windows, int reflect,
+                   const float *mean, const float *std, am_dev y);
+
 /* optim.c */
 void am_cpu_fill(am_backend *, size_t n, float value, am_dev y);
 void am_cpu_copy(am_backend *, size_t n, am_dev x, am_dev y);
