@@ -409,8 +409,10 @@ static void gather_prepare_item(const void *arg, int item, int worker)
     (void)worker;
     for (int i = 0; i < columns; i++) {
         const int first = i / PANEL * PANEL, width = am_simd_min(PANEL, columns - first);
-        for (int source = from; source < to; source++) {
-            const int block = source / c, result = block * f + i, row = source % c / (1 + PAIRS);
+        for (int source = from, block = from / c, inside = from % c; source < to;
+             source++, inside++) {
+            if (inside == c) block++, inside = 0;
+            const int result = block * f + i, row = inside / (1 + PAIRS);
             const float *w = i >= f    ? NULL
                              : s->back ? conv_taps(k, p, s->w, source, result)
                                        : conv_taps(k, p, s->w, result, source);
