@@ -2,8 +2,7 @@
 #include "calibration.h"
 #include <math.h>
 
-/* The bounds are compared as float32, which confidences are: 0.2f lies in the bin that 3/15 ends.
- * */
+/* The bounds are compared as float32, which confidences are: 0.2f lies in the bin that 3/15 ends. */
 static int bin_of(float confidence)
 {
     int m = 0;

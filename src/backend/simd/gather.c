@@ -161,14 +161,11 @@ static void gather_spots(const gather *g, int first, int count, spot *to)
 INLINE void gather_put(float *row, int i, float v, const form as)
 {
     uint16_t *half = (uint16_t *)row;
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    uint16_t high = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     switch (as) {
     case FLOATS: row[i] = v; break;
-    case HALVES: half[i] = high; break;
-    case LOWER: half[2 * i] = high, half[2 * i + 1] = 0; break;
-    case UPPER: half[2 * i + 1] = high; break;
+    case HALVES: half[i] = bf16_of(v); break;
+    case LOWER: half[2 * i] = bf16_of(v), half[2 * i + 1] = 0; break;
+    case UPPER: half[2 * i + 1] = bf16_of(v); break;
     }
 }
 

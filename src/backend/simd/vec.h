@@ -58,6 +58,12 @@ INLINE vec_bits rounded(vec v)
     vec_bits b = (vec_bits)v;
     return b + 0x7fff + (b >> 16 & 1);
 }
+INLINE uint16_t bf16_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
 INLINE void store_bf16(uint16_t *p, vec v)
 {
 #if defined(__AVX512BF16__)
@@ -118,12 +124,7 @@ INLINE float get(elem e)
     memcpy(&x, &bits, 4);
     return x;
 }
-INLINE elem put(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return (elem)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
+INLINE elem put(float x) { return bf16_of(x); }
 INLINE vec load_elems(const elem *p)
 {
     /* Said in GNU C, gcc 12 makes three instructions of this one. */

@@ -60,29 +60,27 @@ INLINE void spread_tile(const elem *dy, const elem *ahead, int line, int pixel, 
     }
 }
 
-static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form as)
+INLINE void spread_place(const winograd_grad *s, tile_place p, float *d, const form as)
 {
     const winograd *g = &s->g;
     const int line = g->ow * g->y_pixel, rows = am_simd_min(g->oh - p.ty * TILE, TILE),
               columns = am_simd_min(g->ow - p.tx * TILE, TILE);
-    const int whole = rows == TILE && columns == TILE;
     const elem *sample = s->dy + (size_t)p.sample * g->y_sample;
     const elem *dy = sample + (size_t)((p.ty * g->ow + p.tx) * TILE) * (size_t)g->y_pixel;
     /* as in winograd.c: lift_tile */
     const elem *ahead =
         sample + (size_t)(((p.ty + 1) * g->ow + p.tx * TILE) * TILE) * (size_t)g->y_pixel;
-    if (PAIRS && as == LOWER && whole)
-        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, LOWER);
-    else if (PAIRS && as == LOWER)
-        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, LOWER);
-    else if (PAIRS && whole)
-        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, UPPER);
-    else if (PAIRS)
-        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, UPPER);
-    else if (whole)
-        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, FLOATS);
+    if (rows == TILE && columns == TILE)
+        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, as);
     else
-        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, FLOATS);
+        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, as);
+}
+
+static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form as)
+{
+    if (!PAIRS) spread_place(s, p, d, FLOATS);
+    else if (as == LOWER) spread_place(s, p, d, LOWER);
+    else spread_place(s, p, d, UPPER);
 }
 
 /* V and D of `count` tiles from `first` on. */
