@@ -392,33 +392,58 @@ static void gather_prepare_taps(gather_prepare *s)
         }
 }
 
-/* The rows of B of some source channels, counted through the blocks: column by column, so that a
- * filter's weights are read in one go; with pairs, a channel is one half of a row. */
+/* The weights of one tap between TOGETHER_C source channels and W result channels, both counted
+ * through the blocks. */
+INLINE void gather_prepare_tile(const gather_prepare *s, int source, int result, int tap,
+                                float tile[TOGETHER_C][W])
+{
+    const am_conv *k = s->conv;
+    const conv_plan *p = conv_plan_of(k);
+    const size_t filter = (size_t)(k->c * p->taps), channel = (size_t)p->taps;
+    const size_t down = s->back ? filter : channel, along = s->back ? channel : filter;
+    const int sources = s->back ? k->filters : k->c, results = s->back ? k->c : k->filters;
+    if (k->groups > 1 || source + TOGETHER_C > sources || result + W > results) {
+        for (int r = 0; r < TOGETHER_C; r++)
+            for (int l = 0; l < W; l++) {
+                const float *w = s->back ? conv_taps(k, p, s->w, source + r, result + l)
+                                         : conv_taps(k, p, s->w, result + l, source + r);
+                tile[r][l] = w ? w[tap] : 0;
+            }
+        return;
+    }
+    const float *w = s->w + (size_t)source * down + (size_t)result * along + tap;
+    if (along == 1) {
+        for (int r = 0; r < TOGETHER_C; r++) store(tile[r], load(w + (size_t)r * down));
+        return;
+    }
+    for (int l = 0; l < W; l++, w += along) {
+        prefetch(w + W * along, TOGETHER_C * (int)sizeof *w);
+        for (int r = 0; r < TOGETHER_C; r++) tile[r][l] = w[(size_t)r * down];
+    }
+}
+
+/* The rows of B of TOGETHER_C source channels.  A block's channels are a multiple of that, or it is
+ * the only one. */
 static void gather_prepare_item(const void *arg, int item, int worker)
 {
     const gather_prepare *s = arg;
-    const am_conv *k = s->conv;
-    const conv_plan *p = conv_plan_of(k);
+    const conv_plan *p = conv_plan_of(s->conv);
     const int c = s->back ? p->f : p->c, f = s->back ? p->c : p->f, columns = am_simd_up(f, W);
-    const int taps = s->taps_y * s->taps_x, from = item * TOGETHER_C,
-              to = am_simd_min(from + TOGETHER_C, p->blocks * c);
+    const int from = item * TOGETHER_C, block = from / c, inside = from % c;
+    const int count = am_simd_min(TOGETHER_C, c - inside), taps = s->taps_y * s->taps_x;
     const size_t row_c = (size_t)(c / (1 + PAIRS)), depth = (size_t)taps * row_c;
+    float *to = s->to + (size_t)block * depth * (size_t)columns;
     (void)worker;
-    for (int i = 0; i < columns; i++) {
+    for (int i = 0; i < columns; i += W) {
         const int first = i / PANEL * PANEL, width = am_simd_min(PANEL, columns - first);
-        for (int source = from, block = from / c, inside = from % c; source < to;
-             source++, inside++) {
-            if (inside == c) block++, inside = 0;
-            const int result = block * f + i, row = inside / (1 + PAIRS);
-            const float *w = i >= f    ? NULL
-                             : s->back ? conv_taps(k, p, s->w, source, result)
-                                       : conv_taps(k, p, s->w, result, source);
-            float *at = s->to + (size_t)block * depth * (size_t)columns + (size_t)first * depth +
-                        (size_t)(row * width + i - first);
-            for (int t = 0; t < taps; t++, at += row_c * (size_t)width) {
-                float v = w ? w[s->tap[t]] : 0;
-                if (PAIRS) gather_put(at, source % 2, v, HALVES);
-                else *at = v;
+        for (int t = 0; t < taps; t++) {
+            float tile[TOGETHER_C][W];
+            float *at = to + (size_t)first * depth + (i - first) +
+                        ((size_t)t * row_c + (size_t)(inside / (1 + PAIRS))) * (size_t)width;
+            gather_prepare_tile(s, from, block * f + i, s->tap[t], tile);
+            for (int r = 0; r < count; r += 1 + PAIRS, at += width) {
+                put_as(at, load(tile[r]), PAIRS ? LOWER : FLOATS);
+                if (PAIRS) put_as(at, load(tile[r + 1]), UPPER);
             }
         }
     }

@@ -160,36 +160,47 @@ static void gather_grad_item(const void *arg, int item, int worker)
     }
 }
 
-/* dw = beta * dw + sum of the parts, for W filters from f on and one input channel. */
-static void gather_grad_filters(const gather_grad *s, int channel, int f)
+/* dw = beta * dw + sum of the parts, for TOGETHER_C input channels and W filters, both counted
+ * through the blocks. */
+INLINE void gather_grad_add(const gather_grad *s, int channel, int filter, int tap,
+                            float sum[TOGETHER_C][W])
 {
-    const gather *g = &s->g;
     const am_conv *k = s->conv;
+    const gather *g = &s->g;
     const int cg = k->c / k->groups, fg = k->filters / k->groups, taps = g->taps_y * g->taps_x;
-    const int block = channel / g->c;
-    for (int t = 0; t < taps; t++) {
-        size_t row = (size_t)((block * taps + t) * g->c + channel % g->c);
-        const float *from = s->sum + row * (size_t)g->columns + (size_t)f;
-        vec v = load(from);
-        for (int part = 1; part < s->parts; part++) v += load(from + (size_t)part * s->part_room);
-        float lane[W];
-        store(lane, v);
-        for (int l = 0; l < W && f + l < g->f; l++) {
-            const int o = block * g->f + f + l, c = channel - (k->groups == 1 ? 0 : o / fg * cg);
-            if (o >= k->filters || c < 0 || c >= cg) continue;
-            float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)c) * (size_t)taps + (size_t)t;
-            *dw = s->beta == 0 ? lane[l] : s->beta * *dw + lane[l];
-        }
+    const int real = am_simd_min(k->c - channel, TOGETHER_C);
+    for (int l = 0; l < W && filter + l < k->filters; l++) {
+        const int o = filter + l, before = channel - (k->groups == 1 ? 0 : o / fg * cg);
+        const int first = am_simd_max(0, -before), end = am_simd_min(real, cg - before);
+        float *dw = s->dw + ((ptrdiff_t)o * cg + before) * taps + tap;
+        if (s->beta == 0)
+            for (int r = first; r < end; r++) dw[(ptrdiff_t)r * taps] = sum[r][l];
+        else
+            for (int r = first; r < end; r++)
+                dw[(ptrdiff_t)r * taps] = s->beta * dw[(ptrdiff_t)r * taps] + sum[r][l];
     }
 }
 
 static void gather_grad_channels(const void *arg, int item, int worker)
 {
     const gather_grad *s = arg;
-    const int first = item * TOGETHER_C, end = am_simd_min(first + TOGETHER_C, s->conv->c);
+    const gather *g = &s->g;
+    const int channel = item * TOGETHER_C, block = channel / g->c, inside = channel % g->c;
+    const int count = am_simd_min(TOGETHER_C, g->c - inside), taps = g->taps_y * g->taps_x;
     (void)worker;
-    for (int f = 0; f < s->g.columns; f += W)
-        for (int channel = first; channel < end; channel++) gather_grad_filters(s, channel, f);
+    for (int f = 0; f < g->columns; f += W)
+        for (int t = 0; t < taps; t++) {
+            float sum[TOGETHER_C][W];
+            const float *from = s->sum + (size_t)((block * taps + t) * g->c + inside) *
+                                             (size_t)g->columns + (size_t)f;
+            for (int r = 0; r < count; r++, from += g->columns) {
+                vec v = load(from);
+                for (int part = 1; part < s->parts; part++)
+                    v += load(from + (size_t)part * s->part_room);
+                store(sum[r], v);
+            }
+            gather_grad_add(s, channel, block * g->f + f, t, sum);
+        }
 }
 
 static void gather_grad_go(am_team *team, gather_grad *s, float *room)
