@@ -4,13 +4,14 @@
 #
 # A convolution is looked at once in inference; in learning three times: output, gradient of the input (of the first
 # layer nobody asks for it) and of the weights.  AutoMix learns twice, judges once (output and gradient of the input, down
-# to the pixels) and takes the teacher's features as far as the MixBlock.  Winograd: F(4x4,3x3) needs a quarter of the
-# multiply-adds where a 3x3 convolution of stride 1 is not grouped; its transforms are not counted.
+# to the pixels) and takes the teacher's features as far as the MixBlock.  Winograd: where a 3x3 convolution is not grouped,
+# tiles of 4x4 need 36 of 144 multiply-adds with stride 1, 81 with stride 2; transforms are not counted.
 $2 == "convolutional" {
     grouped = $4 == "grouped"
     at = grouped ? 5 : 4        # "C x H x W" in, then out, then parameters and millions of multiply-adds
     macs = $(at + 11)
-    fast = $3 == "3x3" && !grouped && $(at + 2) == $(at + 7) ? macs / 4 : macs
+    fast = macs
+    if ($3 == "3x3" && !grouped) fast *= $(at + 2) == $(at + 7) ? 36 / 144 : $(at + 2) == 2 * $(at + 7) ? 81 / 144 : 1
     direct += macs
     winograd += fast
     if (!first) { first = macs; first_fast = fast }

@@ -16,7 +16,7 @@ import tempfile
 import torch
 import torch.nn as nn
 
-from torch_automix import ResNet
+from torch_nets import ConvNorm, Residual, ResNet
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = [("ours, fp32", ["-backend", "simd"]), ("ours, bf16", ["-backend", "simd", "-precision", "bf16"]),
@@ -49,10 +49,12 @@ def load(path):
 
 
 def layers(net, indices):
-    """(index in the cfg, convolution or linear layer, its norm) in the cfg's order."""
-    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
-    return list(zip(indices, convs + [net.clean], norms + [None]))
+    """(index in the cfg, convolution or linear layer, its norm) in the cfg's order: a side comes after its branch."""
+    pairs = [net.stem]
+    for r in net.modules():
+        if isinstance(r, Residual):
+            pairs += sorted((m for m in r.children() if isinstance(m, ConvNorm)), key=lambda m: m is r.side)
+    return list(zip(indices, [m.conv for m in pairs] + [net.clean], [m.norm for m in pairs] + [None]))
 
 
 def gradient(net, indices, x, y, autocast=False):

@@ -283,6 +283,7 @@ struct am_backend {
     char about[160];            /* which and why: "simd: avx2, 2 threads, fp32" */
     int threads;
     am_precision precision;
+    int rests;                  /* no conv_back will come: set before the first conv_plan */
     int fuses;                  /* conv and norm take residual and activation along at no cost: the plan uses it (plan.c) */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */

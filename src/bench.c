@@ -242,6 +242,7 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
         s = am_fail(e, AM_EUSAGE, AM_NOPLACE,
                     "-mix chooses a training step, -eval times inference; leave one of them out");
     if (!s) s = am_open_backend(&be, run, &c, 1, e);
+    be.rests = run->eval;
     if (!s) s = am_trainer_open(t, &be, &c, &o, e);
     if (!s && run->eval) s = am_examiner_layout(&rest, t, t->n, EVAL_TOP, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;

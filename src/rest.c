@@ -20,6 +20,7 @@ am_status am_rest_open(am_rest *r, const am_run *run, int which, int batch, int 
         .batch = pairs > 0 ? 2 * pairs : batch, .mix = run->mix, .seed = run->seed};
     AM_TRY(am_cfg_load(&r->cfg, &r->mem, run->cfg, e));
     AM_TRY(am_open_backend(&r->be, run, &r->cfg, 0, e));
+    r->be.rests = pairs <= 0; /* a method that is shown may ask for gradients */
     AM_TRY(am_trainer_open(&r->t, &r->be, &r->cfg, &o, e));
     AM_TRY(am_data_open(&r->data, run->data, which, e));
     AM_TRY(am_check_classes(&r->data, &r->t, e));

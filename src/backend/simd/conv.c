@@ -5,25 +5,32 @@
 #include "simd.h"
 #include "vec.h"
 
+/* Floats of the prepared weights of one direction. */
+static size_t conv_prepared_way(const conv_plan *p, int back)
+{
+    if (p->winograd[back]) return p->late ? 0 : winograd_points(p, back);
+    return back ? gather_weights_back(p) : gather_weights_forward(p);
+}
+
 static size_t conv_prepared(am_backend *be, const am_conv *k)
 {
     (void)be;
     const conv_plan *p = conv_plan_of(k);
-    if (p->late) return 0;
-    return p->winograd ? winograd_points(p, 0) + winograd_points(p, 1)
-                       : gather_weights_forward(p) + gather_weights_back(p);
+    return conv_prepared_way(p, 0) + (p->rests ? 0 : conv_prepared_way(p, 1));
 }
 
 static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prepared)
 {
     const conv_plan *p = conv_plan_of(k);
-    if (p->late) return;
-    if (!p->winograd) {
-        gather_prepare_go(am_simd_team(be), k, w.p, prepared.p);
-        return;
-    }
-    winograd_prepare_go(am_simd_team(be), k, w.p, 0, prepared.p);
-    winograd_prepare_go(am_simd_team(be), k, w.p, 1, prepared.p + winograd_points(p, 0));
+    am_team *team = am_simd_team(be);
+    float *to = prepared.p;
+    for (int back = 0; back < 2 - p->rests; to += conv_prepared_way(p, back++))
+        if (!p->winograd[back]) {
+            if (back) gather_prepare_back(team, k, w.p, to);
+            else gather_prepare_forward(team, k, w.p, to);
+        } else if (!p->late) {
+            winograd_prepare_go(team, k, w.p, back, to);
+        }
 }
 
 /* The transformed weights of one direction: what was prepared, or made now at *room, which then begins behind them. */
@@ -31,7 +38,7 @@ static const float *conv_points(am_backend *be, const am_conv *k, int turned, am
                                 am_dev prepared, float **room)
 {
     const conv_plan *p = conv_plan_of(k);
-    if (!p->late) return prepared.p + (turned ? winograd_points(p, 0) : 0);
+    if (!p->late) return prepared.p + (turned ? conv_prepared_way(p, 0) : 0);
     float *points = *room;
     winograd_prepare_go(am_simd_team(be), k, w.p, turned, points);
     *room += winograd_points(p, turned);
@@ -42,7 +49,7 @@ static const float *conv_points(am_backend *be, const am_conv *k, int turned, am
 static size_t conv_head(const am_conv *k)
 {
     size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
-    return (2 + SPAN) * widest;
+    return (2 + MOST_SPAN) * widest;
 }
 
 static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
@@ -55,24 +62,24 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
         if (f_ > most) most = f_;                                                                  \
     } while (0)
     const conv_plan *p = conv_plan_of(k);
-    if (p->winograd) {
-        winograd g = winograd_make(k, n, 1, 0);
-        AT_LEAST((p->late ? winograd_points(p, 0) : 0) + winograd_room(&g, threads));
-        if (back) {
-            g = winograd_make(k, n, 1, 1);
-            AT_LEAST((p->late ? winograd_points(p, 1) : 0) + winograd_room(&g, threads));
-            winograd_grad s = winograd_grad_make(k, n);
-            AT_LEAST(winograd_grad_room(&s, threads));
-        }
-    } else {
-        AT_LEAST(gather_forward(k, n, 1).worker_room * (size_t)threads);
-        if (back) {
+    for (int way = 0; way <= back; way++) {
+        if (p->winograd[way]) {
+            winograd g = winograd_make(k, n, 1, way);
+            AT_LEAST((p->late ? winograd_points(p, way) : 0) + winograd_room(&g, threads));
+        } else if (!way) {
+            AT_LEAST(gather_forward(k, n, 1).worker_room * (size_t)threads);
+        } else {
             for (int phase = 0; phase < k->stride * k->stride; phase++)
                 AT_LEAST(gather_back(k, n, phase / k->stride, phase % k->stride).worker_room *
                          (size_t)threads);
-            gather_grad s = gather_grad_make(k, n);
-            AT_LEAST(gather_grad_room(&s, threads));
         }
+    }
+    if (back && p->winograd[1]) {
+        winograd_grad s = winograd_grad_make(k, n);
+        AT_LEAST(winograd_grad_room(&s, threads));
+    } else if (back) {
+        gather_grad s = gather_grad_make(k, n);
+        AT_LEAST(gather_grad_room(&s, threads));
     }
 #undef AT_LEAST
     return conv_head(k) + most;
@@ -98,11 +105,11 @@ static void conv(am_backend *be, const am_conv *k, int n, am_dev x, am_dev w, am
             e.sums = norm_partial_sums(out, groups, post->stats);
         }
     }
-    if (conv_plan_of(k)->winograd) {
+    if (conv_plan_of(k)->winograd[0]) {
         winograd g = winograd_make(k, n, groups, 0);
         elem *zeros = (elem *)(void *)(scratch.p + 2 * widest);
-        memset(zeros, 0, SPAN * (size_t)g.x_pixel * sizeof *zeros);
-        g.points = conv_points(be, k, 0, w, prepared, &room);
+        memset(zeros, 0, MOST_SPAN * (size_t)g.x_pixel * sizeof *zeros);
+        g.u = conv_points(be, k, 0, w, prepared, &room);
         g.x = elems(x), g.y = elems(y), g.zeros = zeros, g.finish = e, g.room = room;
         winograd_go(am_simd_team(be), &g);
         if (e.sums) norm_sums_are_left(post->stats, g.runs);
@@ -124,16 +131,16 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
     size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
     float *room = scratch.p + conv_head(k);
     elem *zeros = (elem *)(void *)(scratch.p + 2 * widest);
-    memset(zeros, 0, SPAN * widest * sizeof *zeros);
+    memset(zeros, 0, MOST_SPAN * widest * sizeof *zeros);
     finish e = {.residual = dx.beta == 0 ? NULL : elems(dx.d), .keep = dx.beta, .act = AM_LINEAR};
-    if (am_is(dx.d) && p->winograd) {
+    if (am_is(dx.d) && p->winograd[1]) {
         winograd g = winograd_make(k, n, 1, 1);
         float *rest = room;
-        g.points = conv_points(be, k, 1, w, prepared, &rest);
+        g.u = conv_points(be, k, 1, w, prepared, &rest);
         g.x = elems(dy), g.y = elems(dx.d), g.zeros = zeros, g.finish = e, g.room = rest;
         winograd_go(team, &g);
     } else if (am_is(dx.d)) {
-        const float *weights = prepared.p + gather_weights_forward(p);
+        const float *weights = prepared.p + conv_prepared_way(p, 0);
         for (int phase = 0; phase < k->stride * k->stride; phase++) {
             gather g = gather_back(k, n, phase / k->stride, phase % k->stride);
             g.x = dy.p, g.y = dx.d.p, g.weights = weights, g.finish = e, g.room = room;
@@ -141,7 +148,7 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
             weights += (size_t)g.blocks * (size_t)gather_row(&g) * (size_t)g.columns;
         }
     }
-    if (am_is(dw.d) && p->winograd) {
+    if (am_is(dw.d) && p->winograd[1]) {
         winograd_grad s = winograd_grad_make(k, n);
         s.g.x = elems(x), s.g.zeros = zeros, s.dy = elems(dy), s.dw = dw.d.p, s.beta = dw.beta;
         winograd_grad_go(team, &s, room);

@@ -17,12 +17,13 @@ typedef struct conv_plan {
     int blocks; /* groups after merging */
     int c, f; /* channels of a block, with padding: in, out */
     int taps; /* size * size */
-    int winograd; /* stride 1, 3x3, maps that fill the tiles well enough */
-    int pairs[2]; /* winograd, forward and back: V and U are bf16 */
+    int winograd[2]; /* forward and back: 3x3, maps that fill the tiles well enough */
+    int pairs[2]; /* winograd: V and U are bf16 */
     int late; /* winograd: too wide to keep the transformed weights */
+    int rests; /* no way back */
 } conv_plan;
 
-enum { LATE = 128 * 128 };
+enum { LATE = 128 * 128, STRIDE2 = 0 };
 
 static const conv_plan *conv_plan_of(const am_conv *k)
 {
@@ -38,13 +39,17 @@ static am_shape conv_out(const am_conv *k, int n)
     return (am_shape){n, k->filters, k->oh, k->ow};
 }
 
+/* Of a map's pixels, at least half must lie in tiles of `tile` x `tile`. */
+static int fills(int h, int w, int tile)
+{
+    return h * w > 1 && am_simd_up(h, tile) * am_simd_up(w, tile) <= 2 * h * w;
+}
+
 static int suits_winograd(const am_conv *k, const conv_plan *p)
 {
-    if (k->size != 3 || k->stride != 1 || k->pad > 2 || p->c % 16 || p->f % 16) return 0;
-    int covered = am_simd_up(k->oh, 4) * am_simd_up(k->ow, 4);
-    int back = am_simd_up(k->h, 4) * am_simd_up(k->w, 4);
-    return k->h * k->w > 1 && k->oh * k->ow > 1 && covered <= 2 * k->oh * k->ow &&
-           back <= 2 * k->h * k->w;
+    if (k->size != 3 || p->c % 16 || p->f % 16) return 0;
+    if (k->stride == 1) return k->pad <= 2 && fills(k->oh, k->ow, 4) && fills(k->h, k->w, 4);
+    return k->stride == 2 && k->pad == 1 && p->c * p->f >= STRIDE2 && fills(k->oh, k->ow, 4);
 }
 
 static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err *err)
@@ -67,10 +72,12 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     p->c = p->blocks > 1 ? merge * c : am_simd_channels(k->c);
     p->f = p->blocks > 1 ? merge * f : am_simd_channels(k->filters);
     p->taps = k->size * k->size;
-    p->winograd = suits_winograd(k, p);
-    p->pairs[0] = PAIRS && p->winograd && be->precision == AM_FAST;
-    p->pairs[1] = PAIRS && p->winograd;
-    p->late = p->winograd && p->c * p->f > LATE;
+    p->winograd[1] = suits_winograd(k, p);
+    p->pairs[0] = PAIRS && p->winograd[1] && be->precision == AM_FAST;
+    p->pairs[1] = PAIRS && p->winograd[1];
+    p->winograd[0] = p->winograd[1] && (k->stride == 1 || PAIRS == p->pairs[0]);
+    p->rests = be->rests;
+    p->late = p->winograd[1] && p->c * p->f > LATE && !p->rests;
     k->plan = p;
     return AM_OK;
 }

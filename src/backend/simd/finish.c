@@ -39,11 +39,21 @@ INLINE vec finish_act(am_act act, vec v)
     return finish_other(act, v);
 }
 
-/* One vector: channels c .. c+W-1 of the pixel at y; r is its residual. */
-INLINE vec finish_vector(const finish *e, vec v, int c, const elem *r)
+/* Scale and shift of channels c .. c+W-1. */
+typedef struct finish_line {
+    vec scale, shift;
+} finish_line;
+
+INLINE finish_line finish_at(const finish *e, int c)
 {
-    if (e->scale) v *= load(e->scale + c);
-    if (e->shift) v += load(e->shift + c);
+    return (finish_line){e->scale ? load(e->scale + c) : all(1),
+                         e->shift ? load(e->shift + c) : all(0)};
+}
+
+/* One vector of those channels; r is its residual. */
+INLINE vec finish_vector(const finish *e, const finish_line *l, vec v, const elem *r)
+{
+    v = v * l->scale + l->shift;
     if (r) v += all(e->keep) * load_elems(r);
     return finish_act(e->act, v);
 }

@@ -291,11 +291,12 @@ static void gather_store(const gather *g, const spot *p, int count, const float 
         return;
     }
     for (int i = 0; i < g->to.pixel; i += W) {
+        const finish_line l = finish_at(e, i);
         vec sum = all(0), square = all(0);
         for (int r = 0; r < count; r++) {
             size_t o = p[r].to + (size_t)i;
-            vec v =
-                finish_vector(e, load(c + r * width + i), i, e->residual ? e->residual + o : NULL);
+            vec v = finish_vector(e, &l, load(c + r * width + i),
+                                  e->residual ? e->residual + o : NULL);
             store_elems((elem *)g->y + o, v);
             sum += v;
             square += v * v;
@@ -454,14 +455,18 @@ static int gather_prepare_items(int channels)
     return (channels + TOGETHER_C - 1) / TOGETHER_C;
 }
 
-static void gather_prepare_go(am_team *team, const am_conv *k, const float *w, float *to)
+static void gather_prepare_forward(am_team *team, const am_conv *k, const float *w, float *to)
 {
     const conv_plan *p = conv_plan_of(k);
     gather_prepare s = {.conv = k, .w = w, .to = to, .taps_y = k->size, .taps_x = k->size};
     gather_prepare_taps(&s);
     am_team_run(team, gather_prepare_items(p->blocks * p->c), gather_prepare_item, &s);
-    s.back = 1;
-    s.to += gather_weights_forward(p);
+}
+
+static void gather_prepare_back(am_team *team, const am_conv *k, const float *w, float *to)
+{
+    const conv_plan *p = conv_plan_of(k);
+    gather_prepare s = {.conv = k, .w = w, .to = to, .back = 1};
     for (s.py = 0; s.py < k->stride; s.py++)
         for (s.px = 0; s.px < k->stride; s.px++) {
             s.taps_y = phase_taps(k, s.py);

@@ -14,7 +14,8 @@
  * k is cut into blocks so that a panel's block (64 KiB) stays in the second cache, from which it is
  * read in order and in time; a shorter block would stay in the first, and cost more in loads and
  * stores of C.  A's rows are read a line (LINE floats) at a time, six lines abreast, which no
- * processor foresees, so the rows of the next tile are asked for.
+ * processor foresees, so the rows of the next tile are asked for; likewise the next block of a plain
+ * B, a short piece of each row, a share of it by each of the first tiles.
  *
  * A number of C is the same chain of operations whatever tile it falls in, so results do not depend
  * on m or on the cut of the work among threads. */
@@ -28,6 +29,7 @@ typedef struct matrices {
     size_t stride_i, stride_k;
     const float *b;
     size_t stride_b;
+    const float *next; /* B of the product that follows, as plain; or NULL */
     float *c;
     size_t stride_c;
     int add;
@@ -42,12 +44,14 @@ INLINE vec repeated(const float *p)
 
 typedef vec gemm_sums[ROWS][COLUMNS];
 
-INLINE void gemm_steps(const int rows, const int columns, const int pairs, int steps,
-                       const float *a, size_t stride_i, size_t stride_k, const float *b,
-                       size_t stride_b, gemm_sums sum)
+/* With `asks`, a line is asked for that lies `ahead` floats beyond each row of B. */
+INLINE void gemm_steps(const int rows, const int columns, const int pairs, const int asks,
+                       int steps, const float *a, size_t stride_i, size_t stride_k, const float *b,
+                       size_t stride_b, ptrdiff_t ahead, gemm_sums sum)
 {
     for (int k = 0; k < steps; k++, a += stride_k, b += stride_b) {
         vec row[COLUMNS];
+        if (asks) __builtin_prefetch(b + ahead, 0, 2);
         UNROLL for (int j = 0; j < columns; j++) row[j] = load(b + j * W);
         UNROLL for (int i = 0; i < rows; i++)
         {
@@ -58,8 +62,9 @@ INLINE void gemm_steps(const int rows, const int columns, const int pairs, int s
     }
 }
 
-INLINE void gemm_tile(const int rows, const int columns, const int pairs, const matrices *x,
-                      int depth, const float *a, const float *b, size_t stride_b, float *c, int add)
+INLINE void gemm_tile(const int rows, const int columns, const int pairs, const int asks,
+                      const matrices *x, int depth, const float *a, const float *b, size_t stride_b,
+                      ptrdiff_t ahead, float *c, int add)
 {
     gemm_sums sum;
     const size_t stride_i = x->stride_i, stride_k = x->stride_k, stride_c = x->stride_c;
@@ -69,11 +74,11 @@ INLINE void gemm_tile(const int rows, const int columns, const int pairs, const 
     for (; stride_k == 1 && k + LINE <= depth; k += LINE) {
         UNROLL for (int i = 0; i < rows; i++)
             prefetch(a + (size_t)(ROWS + i) * stride_i + k, LINE * (int)sizeof *a);
-        gemm_steps(rows, columns, pairs, LINE, a + k, stride_i, 1, b + (size_t)k * stride_b,
-                   stride_b, sum);
+        gemm_steps(rows, columns, pairs, 0, LINE, a + k, stride_i, 1, b + (size_t)k * stride_b,
+                   stride_b, 0, sum);
     }
-    gemm_steps(rows, columns, pairs, depth - k, a + (size_t)k * stride_k, stride_i, stride_k,
-               b + (size_t)k * stride_b, stride_b, sum);
+    gemm_steps(rows, columns, pairs, asks, depth - k, a + (size_t)k * stride_k, stride_i, stride_k,
+               b + (size_t)k * stride_b, stride_b, ahead, sum);
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++)
         store(c + (size_t)i * stride_c + j * W, sum[i][j]);
 }
@@ -85,25 +90,31 @@ INLINE int apart(int n)
     return n >= 64 ? n + 16 : n;
 }
 
-/* All rows of C for one panel and one block of k. */
+/* All rows of C for one panel and one block of k; next: the block of a plain B that comes after it, or NULL. */
 INLINE void gemm_strip(const int columns, const int pairs, const matrices *x, int depth,
-                       const float *a, const float *b, size_t stride_b, float *c, int add)
+                       const float *a, const float *b, size_t stride_b, const float *next, float *c,
+                       int add)
 {
     int i = 0;
+    for (int line = 0; next && line < PANEL && i + ROWS <= x->m; line += LINE, i += ROWS) {
+        gemm_tile(ROWS, columns, pairs, 1, x, depth, a, b, stride_b, next + line - b, c, add);
+        a += ROWS * x->stride_i;
+        c += ROWS * x->stride_c;
+    }
     for (; i + ROWS <= x->m; i += ROWS) {
         if (add)
             UNROLL for (int r = ROWS; r < 2 * ROWS; r++)
                 prefetch(c + (size_t)r * x->stride_c, columns * W * (int)sizeof *c);
-        gemm_tile(ROWS, columns, pairs, x, depth, a, b, stride_b, c, add);
+        gemm_tile(ROWS, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add);
         a += ROWS * x->stride_i;
         c += ROWS * x->stride_c;
     }
     switch (x->m - i) {
-    case 5: gemm_tile(5, columns, pairs, x, depth, a, b, stride_b, c, add); break;
-    case 4: gemm_tile(4, columns, pairs, x, depth, a, b, stride_b, c, add); break;
-    case 3: gemm_tile(3, columns, pairs, x, depth, a, b, stride_b, c, add); break;
-    case 2: gemm_tile(2, columns, pairs, x, depth, a, b, stride_b, c, add); break;
-    case 1: gemm_tile(1, columns, pairs, x, depth, a, b, stride_b, c, add); break;
+    case 5: gemm_tile(5, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
+    case 4: gemm_tile(4, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
+    case 3: gemm_tile(3, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
+    case 2: gemm_tile(2, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
+    case 1: gemm_tile(1, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
     }
 }
 
@@ -117,13 +128,18 @@ INLINE void gemm_panels(const matrices *x, const int pairs)
             int depth = x->k - k < DEPTH ? x->k - k : DEPTH;
             const float *a = x->a + (size_t)k * x->stride_k, *b = panel + (size_t)k * stride_b;
             float *c = x->c + j;
+            const float *next = NULL;
             int add = x->add || k > 0;
+            if (x->stride_b)
+                next = k + DEPTH < x->k   ? b + DEPTH * stride_b
+                       : j + PANEL < x->n ? x->b + j + PANEL
+                                          : x->next;
             switch (width / W) {
-            case 1: gemm_strip(1, pairs, x, depth, a, b, stride_b, c, add); break;
-            case 2: gemm_strip(2, pairs, x, depth, a, b, stride_b, c, add); break;
+            case 1: gemm_strip(1, pairs, x, depth, a, b, stride_b, next, c, add); break;
+            case 2: gemm_strip(2, pairs, x, depth, a, b, stride_b, next, c, add); break;
 #ifdef PANEL_OF_FOUR
-            case 3: gemm_strip(3, pairs, x, depth, a, b, stride_b, c, add); break;
-            case 4: gemm_strip(4, pairs, x, depth, a, b, stride_b, c, add); break;
+            case 3: gemm_strip(3, pairs, x, depth, a, b, stride_b, next, c, add); break;
+            case 4: gemm_strip(4, pairs, x, depth, a, b, stride_b, next, c, add); break;
 #endif
             }
         }

@@ -12,6 +12,7 @@
 #include "finish.c"
 #include "gemm.c"
 #include "transform.c"
+#include "transform_stride2.c"
 #include "conv_plan.c"
 #include "winograd.c"
 #include "winograd_weights.c"

@@ -1,4 +1,4 @@
-/* winograd.c: stride-1 3x3 convolution by tiles of 4x4, forward and for the gradient of the input.
+/* winograd.c: 3x3 convolution by tiles of 4x4, forward and for the gradient of the input.
  *
  * A tile is lifted to 36 points (transform.c), at each point the channels are a plain matrix
  * product over all tiles at hand, and the products are lowered to 16 outputs:
@@ -6,7 +6,8 @@
  *     V[point][tile][c] = B' d B        M[point][tile][f] = V[point] U[point]        y = A' M A
  *
  * The gradient of the input is the same routine on dy, with the taps turned by half a turn, the
- * roles of c and f exchanged, and 2 - pad for pad.
+ * roles of c and f exchanged, and 2 - pad for pad.  With stride 2 and padding 1 a tile has 81 points
+ * for its 16 outputs, or, of the gradient, 64 (transform_stride2.c).
  *
  * Narrow layers run block by block: a piece of work is a few dozen tiles, and its V and M stay in
  * the second cache.  Where U itself is too large for that (512 x 512 x 36 numbers), each point's
@@ -14,20 +15,22 @@
  *
  * With `pairs` V and U are bf16, neighbouring channels being a pair (vec.h); M is float always.
  *
- * Maps that do not divide by 4 have tiles that stick out; what lies outside is zero on the way in
+ * Maps that do not divide into tiles have some that stick out; what lies outside is zero on the way in
  * and is not stored on the way out. */
 #include "simd.h"
 #include "vec.h"
 
 typedef struct winograd {
+    tiling as;
+    int points;
     int blocks, c, f; /* groups; channels of a group: in, out */
     int h, w, oh, ow, pad;
     int x_pixel, y_pixel; /* channels of a pixel with padding */
     size_t x_sample, y_sample; /* elements from sample to sample */
     int down, across, tiles; /* tiles of a sample in each direction, in all */
     int n, groups; /* samples; equal batches whose sums are kept apart */
-    const elem *x, *zeros; /* zeros: SPAN pixels */
-    const float *points; /* U[point][block], packed for gemm */
+    const elem *x, *zeros; /* zeros: MOST_SPAN pixels */
+    const float *u; /* U of each matrix and block, packed for gemm */
     elem *y;
     finish finish;
     int run, runs; /* tiles of a piece of work; pieces in a group */
@@ -39,7 +42,7 @@ typedef struct winograd {
     int first, count; /* wide: the tiles of this round */
 } winograd;
 
-enum { NARROW = 128 * 128, WIDE_ROOM = 4 << 20 };
+enum { NARROW = 128 * 128, WIDE_ROOM = 2 << 20 };
 
 static int winograd_is_wide(const winograd *k)
 {
@@ -48,9 +51,9 @@ static int winograd_is_wide(const winograd *k)
 
 /* Tiles of a piece of work: whole rows of the gemm's tile, V and M within half the second cache,
  * but not so few that U is fetched more often than it is used. */
-static int winograd_run(int v_tile, int m_tile)
+static int winograd_run(int points, int v_tile, int m_tile)
 {
-    int fit = 65536 / (POINTS * (v_tile + m_tile));
+    int fit = 65536 / (points * (v_tile + m_tile));
     return am_simd_up(am_simd_min(am_simd_max(fit, 24), 96), ROWS);
 }
 
@@ -58,7 +61,9 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 {
     const conv_plan *p = conv_plan_of(k);
     am_shape in = conv_in(k, n), out = conv_out(k, n);
-    winograd g = {.blocks = p->blocks,
+    winograd g = {.as = k->stride == 1 ? SAME : back ? DOUBLING : HALVING,
+                  .points = k->stride == 1 ? POINTS : SPAN_2 * SPAN_2,
+                  .blocks = p->blocks,
                   .c = p->c,
                   .f = p->f,
                   .h = k->h,
@@ -75,29 +80,31 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
                   .groups = groups};
     if (back) {
         winograd t = g;
-        g.c = t.f, g.f = t.c, g.h = t.oh, g.w = t.ow, g.oh = t.h, g.ow = t.w, g.pad = 2 - t.pad;
+        g.c = t.f, g.f = t.c, g.h = t.oh, g.w = t.ow, g.oh = t.h, g.ow = t.w;
+        g.pad = k->stride == 1 ? 2 - t.pad : 0;
         g.x_pixel = t.y_pixel, g.y_pixel = t.x_pixel, g.x_sample = t.y_sample,
         g.y_sample = t.x_sample;
     }
-    g.down = (g.oh + TILE - 1) / TILE;
-    g.across = (g.ow + TILE - 1) / TILE;
+    const int writes = tiling_writes(g.as);
+    g.down = (g.oh + writes - 1) / writes;
+    g.across = (g.ow + writes - 1) / writes;
     g.tiles = g.down * g.across;
     g.v_tile = g.x_pixel / (1 + g.pairs);
     int per_group = n / groups * g.tiles;
     g.run = winograd_is_wide(&g)
                 ? ROWS
-                : am_simd_min(winograd_run(g.v_tile, g.y_pixel), am_simd_up(per_group, ROWS));
+                : am_simd_min(winograd_run(g.points, g.v_tile, g.y_pixel), am_simd_up(per_group, ROWS));
     g.runs = (per_group + g.run - 1) / g.run;
     int tiles = g.run;
     if (winograd_is_wide(&g)) {
-        int most = am_simd_max(WIDE_ROOM / (POINTS * (g.v_tile + g.y_pixel)) / g.run, 1) * g.run;
+        int most = am_simd_max(WIDE_ROOM / (g.points * (g.v_tile + g.y_pixel)) / g.run, 1) * g.run;
         tiles = am_simd_min(most, am_simd_up(n * g.tiles, g.run));
     }
     g.count = tiles;
     g.v_point =
         (size_t)tiles * (size_t)g.v_tile + 16; /* 16: points must not meet in one cache set */
     g.m_point = (size_t)tiles * (size_t)g.y_pixel + 16;
-    g.worker_room = POINTS * (g.v_point + g.m_point);
+    g.worker_room = (size_t)g.points * (g.v_point + g.m_point);
     return g;
 }
 
@@ -105,87 +112,98 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 
 /* V of one tile of one sample; v points at the tile's channels of the first point.  What lies outside the map is zero.
  * Both passes stay loops: 36 values do not fit into the registers, nor do 36 addresses. */
-INLINE void lift_tile(const winograd *g, const elem *x, int ty, int tx, float *v, const form as)
+INLINE void lift_tile(const winograd *g, const tiling as, const elem *x, int ty, int tx, float *v,
+                      const form how)
 {
-    const elem *row[SPAN];
+    const int reads = tiling_reads(as), span = tiling_span(as), step = tiling_step(as);
+    const elem *row[MOST_SPAN];
     const size_t v_point = g->v_point;
-    const int y0 = ty * TILE - g->pad, x0 = tx * TILE - g->pad, from = -x0, to = g->w - x0,
+    const int y0 = ty * step - g->pad, x0 = tx * step - g->pad, from = -x0, to = g->w - x0,
               pixel = g->x_pixel;
     /* A tile's share of the rows that the tiles below will need first, in the order of memory; the
      * processor does not see through the strides of the reads themselves. */
-    const elem *ahead = x + ((ptrdiff_t)(y0 + SPAN) * g->w + tx * TILE * TILE) * pixel;
-    for (int i = 0; i < SPAN; i++) {
+    const elem *ahead = x + ((ptrdiff_t)(y0 + reads) * g->w + tx * step * step) * pixel;
+    for (int i = 0; i < reads; i++) {
         int y = y0 + i;
         row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * pixel;
     }
     for (int c = 0; c < pixel; c += W) {
-        vec t[SPAN][SPAN];
-        float *point = v + (as == HALVES ? c / 2 : c);
-        prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
-        ROLLED for (int j = 0; j < SPAN; j++)
+        vec t[MOST_SPAN][MOST_SPAN];
+        float *point = v + (how == HALVES ? c / 2 : c);
+        prefetch(ahead + c * step * step, W * step * step * (int)sizeof(elem));
+        ROLLED for (int j = 0; j < reads; j++)
         {
-            vec d[SPAN];
+            vec d[MOST_SPAN];
             if (j < from || j >= to) {
-                UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = all(0);
+                UNROLL for (int i = 0; i < span; i++) t[i][j] = all(0);
                 continue;
             }
-            UNROLL for (int i = 0; i < SPAN; i++) d[i] = load_elems(row[i] + j * pixel + c);
-            to_points(d);
-            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = d[i];
+            UNROLL for (int i = 0; i < reads; i++) d[i] = load_elems(row[i] + j * pixel + c);
+            lift(as, d);
+            UNROLL for (int i = 0; i < span; i++) t[i][j] = d[i];
         }
-        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * v_point)
+        ROLLED for (int i = 0; i < span; i++, point += (size_t)span * v_point)
         {
-            vec d[SPAN];
-            UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
-            to_points(d);
-            UNROLL for (int j = 0; j < SPAN; j++) put_as(point + (size_t)j * v_point, d[j], as);
+            vec d[MOST_SPAN];
+            UNROLL for (int j = 0; j < reads; j++) d[j] = t[i][j];
+            lift(as, d);
+            UNROLL for (int j = 0; j < span; j++) put_as(point + (size_t)j * v_point, d[j], how);
         }
     }
 }
 
-static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v, form as)
+INLINE void lift_place(const winograd *g, const elem *x, int ty, int tx, float *v, const form how)
 {
-    if (!PAIRS || as == FLOATS) lift_tile(g, x, ty, tx, v, FLOATS);
-    else if (as == HALVES) lift_tile(g, x, ty, tx, v, HALVES);
-    else if (as == LOWER) lift_tile(g, x, ty, tx, v, LOWER);
-    else lift_tile(g, x, ty, tx, v, UPPER);
+    if (g->as == SAME) lift_tile(g, SAME, x, ty, tx, v, how);
+    else if (g->as == HALVING) lift_tile(g, HALVING, x, ty, tx, v, how);
+    else lift_tile(g, DOUBLING, x, ty, tx, v, how);
+}
+
+static void winograd_lift(const winograd *g, const elem *x, int ty, int tx, float *v, form how)
+{
+    if (!PAIRS || how == FLOATS) lift_place(g, x, ty, tx, v, FLOATS);
+    else if (how == HALVES) lift_place(g, x, ty, tx, v, HALVES);
+    else if (how == LOWER) lift_place(g, x, ty, tx, v, LOWER);
+    else lift_place(g, x, ty, tx, v, UPPER);
 }
 
 /* ---- the way out ---- */
 
-/* rows x columns of the tile lie inside the map; columns and plain are constants where this is called. */
-INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, const int columns,
-                       const int plain, float *sums)
+/* rows x columns of the tile lie inside the map; as, columns and plain are constants where this is called. */
+INLINE void lower_tile(const winograd *g, const tiling as, const float *m, size_t at, int rows,
+                       const int columns, const int plain, float *sums)
 {
+    const int span = tiling_span(as), writes = tiling_writes(as);
     const finish *e = &g->finish;
     const size_t line = (size_t)g->ow * (size_t)g->y_pixel, m_point = g->m_point;
     const int pixel = g->y_pixel;
     elem *y = g->y;
     for (int c = 0; c < pixel; c += W) {
-        vec t[TILE][SPAN], sum = all(0), square = all(0);
+        vec t[2 * TILE][MOST_SPAN], sum = all(0), square = all(0);
         const float *point = m + c;
-        ROLLED for (int j = 0; j < SPAN; j++, point += m_point)
+        ROLLED for (int j = 0; j < span; j++, point += m_point)
         {
-            vec d[SPAN];
-            UNROLL for (int i = 0; i < SPAN; i++) d[i] = load(point + (size_t)(i * SPAN) * m_point);
-            from_points(d);
-            UNROLL for (int i = 0; i < TILE; i++) t[i][j] = d[i];
+            vec d[MOST_SPAN];
+            UNROLL for (int i = 0; i < span; i++) d[i] = load(point + (size_t)(i * span) * m_point);
+            lower(as, d);
+            UNROLL for (int i = 0; i < writes; i++) t[i][j] = d[i];
         }
         size_t o = at + (size_t)c;
+        const finish_line l = finish_at(e, c);
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < columns; j++)
-                __builtin_prefetch(y + o + line * (size_t)i + (size_t)((j + TILE) * pixel), 1, 3);
+                __builtin_prefetch(y + o + line * (size_t)i + (size_t)((j + writes) * pixel), 1, 3);
         ROLLED for (int i = 0; i < rows; i++, o += line)
         {
-            vec d[SPAN];
-            UNROLL for (int j = 0; j < SPAN; j++) d[j] = t[i][j];
-            from_points(d);
-            UNROLL for (int j = 0; j < TILE; j++)
+            vec d[MOST_SPAN];
+            UNROLL for (int j = 0; j < span; j++) d[j] = t[i][j];
+            lower(as, d);
+            UNROLL for (int j = 0; j < writes; j++)
             {
                 if (j >= columns) continue;
                 size_t here = o + (size_t)(j * pixel);
                 vec v = plain ? d[j]
-                              : finish_vector(e, d[j], c, e->residual ? e->residual + here : NULL);
+                              : finish_vector(e, &l, d[j], e->residual ? e->residual + here : NULL);
                 store_elems(y + here, v);
                 sum += v;
                 square += v * v;
@@ -197,19 +215,28 @@ INLINE void lower_tile(const winograd *g, const float *m, size_t at, int rows, c
     }
 }
 
+INLINE void lower_place(const winograd *g, const tiling as, int sample, int ty, int tx,
+                        const float *m, float *sums)
+{
+    const int writes = tiling_writes(as), plain = finish_is_plain(&g->finish);
+    int rows = am_simd_min(g->oh - ty * writes, writes),
+        columns = am_simd_min(g->ow - tx * writes, writes);
+    size_t at =
+        (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * writes) * (size_t)g->y_pixel;
+    if (columns == writes && plain)
+        lower_tile(g, as, m, at, rows, writes, 1, sums);
+    else if (columns == writes)
+        lower_tile(g, as, m, at, rows, writes, 0, sums);
+    else
+        lower_tile(g, as, m, at, rows, columns, plain, sums);
+}
+
 static void winograd_lower(const winograd *g, int sample, int ty, int tx, const float *m,
                            float *sums)
 {
-    int rows = am_simd_min(g->oh - ty * TILE, TILE), columns = am_simd_min(g->ow - tx * TILE, TILE);
-    size_t at =
-        (size_t)sample * g->y_sample + (size_t)((ty * g->ow + tx) * TILE) * (size_t)g->y_pixel;
-    int plain = finish_is_plain(&g->finish);
-    if (columns == TILE && plain)
-        lower_tile(g, m, at, rows, TILE, 1, sums);
-    else if (columns == TILE)
-        lower_tile(g, m, at, rows, TILE, 0, sums);
-    else
-        lower_tile(g, m, at, rows, columns, plain, sums);
+    if (g->as == SAME) lower_place(g, SAME, sample, ty, tx, m, sums);
+    else if (g->as == HALVING) lower_place(g, HALVING, sample, ty, tx, m, sums);
+    else lower_place(g, DOUBLING, sample, ty, tx, m, sums);
 }
 
 /* ---- pieces of work ---- */
@@ -255,7 +282,7 @@ static void winograd_lift_range(const winograd *g, tile_range r, float *v)
 
 static void winograd_multiply(const winograd *g, int point, int tiles, const float *v, float *m)
 {
-    const int depth = g->c / (1 + g->pairs);
+    const int depth = g->c / (1 + g->pairs), matrix = tiling_matrix(g->as, point);
     for (int b = 0; b < g->blocks; b++) {
         matrices product = {.m = tiles,
                             .n = g->f,
@@ -264,8 +291,8 @@ static void winograd_multiply(const winograd *g, int point, int tiles, const flo
                             .a = v + (size_t)point * g->v_point + b * depth,
                             .stride_i = (size_t)g->v_tile,
                             .stride_k = 1,
-                            .b = g->points +
-                                 (size_t)(point * g->blocks + b) * (size_t)depth * (size_t)g->f,
+                            .b = g->u +
+                                 (size_t)(matrix * g->blocks + b) * (size_t)depth * (size_t)g->f,
                             .c = m + (size_t)point * g->m_point + b * g->f,
                             .stride_c = (size_t)g->y_pixel};
         gemm(&product);
@@ -288,10 +315,10 @@ static float *winograd_sums(const winograd *g, int item)
 static void winograd_narrow_item(const void *arg, int item, int worker)
 {
     const winograd *g = arg;
-    float *v = g->room + (size_t)worker * g->worker_room, *m = v + POINTS * g->v_point;
+    float *v = g->room + (size_t)worker * g->worker_room, *m = v + (size_t)g->points * g->v_point;
     tile_range r = winograd_piece(g, item);
     winograd_lift_range(g, r, v);
-    for (int point = 0; point < POINTS; point++) winograd_multiply(g, point, r.count, v, m);
+    for (int point = 0; point < g->points; point++) winograd_multiply(g, point, r.count, v, m);
     winograd_lower_range(g, r, m, winograd_sums(g, item));
 }
 
@@ -308,14 +335,14 @@ static void winograd_multiply_item(const void *arg, int item, int worker)
 {
     const winograd *g = arg;
     (void)worker;
-    winograd_multiply(g, item, g->count, g->room, g->room + POINTS * g->v_point);
+    winograd_multiply(g, item, g->count, g->room, g->room + (size_t)g->points * g->v_point);
 }
 static void winograd_lower_item(const void *arg, int item, int worker)
 {
     const winograd *g = arg;
     (void)worker;
     winograd_lower_range(g, winograd_piece(g, g->first + item),
-                         g->room + POINTS * g->v_point +
+                         g->room + (size_t)g->points * g->v_point +
                              (size_t)(item * g->run) * (size_t)g->y_pixel,
                          winograd_sums(g, g->first + item));
 }
@@ -337,7 +364,7 @@ static void winograd_go(am_team *team, winograd *g)
         int now = am_simd_min(pieces - g->first, at_once);
         am_team_run(team, now, winograd_lift_item, g);
         g->count = now == 1 ? winograd_piece(g, g->first).count : now * g->run;
-        am_team_run(team, POINTS, winograd_multiply_item, g);
+        am_team_run(team, g->points, winograd_multiply_item, g);
         am_team_run(team, now, winograd_lower_item, g);
     }
 }

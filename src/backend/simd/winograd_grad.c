@@ -34,33 +34,35 @@ static int winograd_grad_is_wide(const winograd_grad *s)
 }
 
 /* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
-INLINE void spread_tile(const elem *dy, const elem *ahead, int line, int pixel, const int rows,
-                        const int columns, float *d, size_t d_point, const form as)
+INLINE void spread_tile(const tiling as, const elem *dy, const elem *ahead, int line, int pixel,
+                        const int rows, const int columns, float *d, size_t d_point, const form how)
 {
+    const int span = tiling_span(as);
     for (int c = 0; c < pixel; c += W) {
-        vec t[SPAN][SPAN];
+        vec t[MOST_SPAN][TILE];
         float *point = d + c;
         prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
         ROLLED for (int j = 0; j < TILE; j++)
         {
-            vec m[SPAN];
+            vec m[MOST_SPAN];
             UNROLL for (int i = 0; i < TILE; i++) m[i] =
                 i < rows && j < columns ? load_elems(dy + (ptrdiff_t)i * line + j * pixel + c)
                                         : all(0);
-            from_points_adjoint(m);
-            UNROLL for (int i = 0; i < SPAN; i++) t[i][j] = m[i];
+            lower_adjoint(as, m);
+            UNROLL for (int i = 0; i < span; i++) t[i][j] = m[i];
         }
-        ROLLED for (int i = 0; i < SPAN; i++, point += SPAN * d_point)
+        ROLLED for (int i = 0; i < span; i++, point += (size_t)span * d_point)
         {
-            vec m[SPAN];
+            vec m[MOST_SPAN];
             UNROLL for (int j = 0; j < TILE; j++) m[j] = t[i][j];
-            from_points_adjoint(m);
-            UNROLL for (int j = 0; j < SPAN; j++) put_as(point + (size_t)j * d_point, m[j], as);
+            lower_adjoint(as, m);
+            UNROLL for (int j = 0; j < span; j++) put_as(point + (size_t)j * d_point, m[j], how);
         }
     }
 }
 
-INLINE void spread_place(const winograd_grad *s, tile_place p, float *d, const form as)
+INLINE void spread_place(const winograd_grad *s, const tiling as, tile_place p, float *d,
+                         const form how)
 {
     const winograd *g = &s->g;
     const int line = g->ow * g->y_pixel, rows = am_simd_min(g->oh - p.ty * TILE, TILE),
@@ -71,16 +73,22 @@ INLINE void spread_place(const winograd_grad *s, tile_place p, float *d, const f
     const elem *ahead =
         sample + (size_t)(((p.ty + 1) * g->ow + p.tx * TILE) * TILE) * (size_t)g->y_pixel;
     if (rows == TILE && columns == TILE)
-        spread_tile(dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, as);
+        spread_tile(as, dy, ahead, line, g->y_pixel, TILE, TILE, d, s->d_point, how);
     else
-        spread_tile(dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, as);
+        spread_tile(as, dy, ahead, line, g->y_pixel, rows, columns, d, s->d_point, how);
 }
 
-static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form as)
+INLINE void spread_as(const winograd_grad *s, tile_place p, float *d, const form how)
 {
-    if (!PAIRS) spread_place(s, p, d, FLOATS);
-    else if (as == LOWER) spread_place(s, p, d, LOWER);
-    else spread_place(s, p, d, UPPER);
+    if (s->g.as == SAME) spread_place(s, SAME, p, d, how);
+    else spread_place(s, HALVING, p, d, how);
+}
+
+static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form how)
+{
+    if (!PAIRS) spread_as(s, p, d, FLOATS);
+    else if (how == LOWER) spread_as(s, p, d, LOWER);
+    else spread_as(s, p, d, UPPER);
 }
 
 /* V and D of `count` tiles from `first` on. */
@@ -90,14 +98,20 @@ static void winograd_grad_lift(const winograd_grad *s, int first, int count, flo
     tile_place p = winograd_place(g, first);
     for (int t = 0; t < count; t++, winograd_next(g, &p)) {
         const size_t row = (size_t)(t / (1 + PAIRS));
-        const form as = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
+        const form how = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
         winograd_lift(g, g->x + (size_t)p.sample * g->x_sample, p.ty, p.tx,
-                      v + row * (size_t)g->v_tile, as);
-        winograd_spread(s, p, d + row * (size_t)s->d_tile, as);
+                      v + row * (size_t)g->v_tile, how);
+        winograd_spread(s, p, d + row * (size_t)s->d_tile, how);
     }
 }
 
-/* dU[point] (+)= V' D for m input channels from c on of a block. */
+/* Whether an earlier point has the same matrix. */
+static int winograd_shares(const winograd *g, int point)
+{
+    return g->as != SAME && (point / SPAN_2 > OUTER || point % SPAN_2 > OUTER);
+}
+
+/* dU (+)= V[point]' D[point] for m input channels from c on of a block. */
 static void winograd_grad_multiply(const winograd_grad *s, int point, int block, int c, int m,
                                    int tiles, const float *v, const float *d, float *du, int add)
 {
@@ -111,9 +125,10 @@ static void winograd_grad_multiply(const winograd_grad *s, int point, int block,
                         .stride_k = (size_t)g->v_tile,
                         .b = d + (size_t)point * s->d_point + block * g->f,
                         .stride_b = (size_t)s->d_tile,
+                        .next = d + (size_t)(point + 1) * s->d_point + block * g->f,
                         .c = du,
                         .stride_c = (size_t)g->f,
-                        .add = add};
+                        .add = add || winograd_shares(g, point)};
     gemm(&product);
 }
 
@@ -126,8 +141,14 @@ typedef struct point_sums {
     int parts;
 } point_sums;
 
+INLINE void lift_taps_adjoint(const int stride, const vec u[SPAN], vec g[3])
+{
+    if (stride == 1) taps_to_points_adjoint(u, g);
+    else stride2_taps_to_points_adjoint(u, g);
+}
+
 /* The nine taps of W filters of one input channel, G' (sum of dU) G; du points at the first of them. */
-INLINE void taps_of_points(const point_sums *p, const float *du, float (*tap)[W])
+INLINE void taps_of_points(const point_sums *p, const int stride, const float *du, float (*tap)[W])
 {
     vec t[3][SPAN];
     UNROLL for (int j = 0; j < SPAN; j++)
@@ -139,13 +160,13 @@ INLINE void taps_of_points(const point_sums *p, const float *du, float (*tap)[W]
             u[i] = load(at);
             for (int part = 1; part < p->parts; part++) u[i] += load(at + (size_t)part * p->part);
         }
-        taps_to_points_adjoint(u, column);
+        lift_taps_adjoint(stride, u, column);
         UNROLL for (int y = 0; y < 3; y++) t[y][j] = column[y];
     }
     UNROLL for (int y = 0; y < 3; y++)
     {
         vec x[3];
-        taps_to_points_adjoint(t[y], x);
+        lift_taps_adjoint(stride, t[y], x);
         UNROLL for (int i = 0; i < 3; i++) store(tap[y * 3 + i], x[i]);
     }
 }
@@ -163,7 +184,8 @@ static void winograd_grad_band(const winograd_grad *s, const point_sums *p, int 
             prefetch(s->dw + (size_t)(block * g->f + f + lane) * (size_t)(cg * 9) + c * 9,
                      BAND * 9 * 4);
         for (int r = 0; r < BAND; r++)
-            taps_of_points(p, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
+            if (k->stride == 1) taps_of_points(p, 1, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
+            else taps_of_points(p, 2, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
         for (int lane = 0; lane < W; lane++) {
             const int o = block * g->f + f + lane;
             if (o >= k->filters) break;
@@ -195,11 +217,11 @@ static void winograd_grad_part(const void *arg, int part, int worker)
     for (int r = from; r < to; r++) {
         int count = am_simd_min(tiles - r * s->run, s->run);
         winograd_grad_lift(s, r * s->run, count, v, d);
-        for (int point = 0; point < POINTS; point++)
+        for (int point = 0; point < g->points; point++)
             for (int b = 0; b < g->blocks; b++)
                 winograd_grad_multiply(s, point, b, 0, g->c, count, v, d,
                                        s->du + (size_t)part * s->du_room +
-                                           (size_t)(point * g->blocks + b) *
+                                           (size_t)(tiling_matrix(g->as, point) * g->blocks + b) *
                                                (size_t)(g->c * g->f),
                                        r > from);
     }
@@ -234,9 +256,9 @@ static void winograd_grad_slab(const void *arg, int item, int worker)
               rows = am_simd_min(s->g.c - c, s->slab);
     float *du = s->du + (size_t)worker * s->du_room;
     point_sums p = {du, s->du_room / POINTS, 0, 1};
-    for (int point = 0; point < POINTS; point++)
+    for (int point = 0; point < s->g.points; point++)
         winograd_grad_multiply(s, point, block, c, rows, s->count, s->v, s->d,
-                               du + (size_t)point * p.point, 0);
+                               du + (size_t)tiling_matrix(s->g.as, point) * p.point, 0);
     for (int r = 0; r < rows; r += BAND, p.du += BAND * s->g.f)
         winograd_grad_band(s, &p, block, c + r, s->first ? 1 : s->beta);
 }
@@ -251,7 +273,7 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     if (winograd_grad_is_wide(&s)) {
         s.run = ROWS;
         s.count =
-            am_simd_min(am_simd_max(WIDE_ROOM / (POINTS * (g->x_pixel + g->y_pixel)), ROWS), tiles);
+            am_simd_min(am_simd_max(WIDE_ROOM / (g->points * (g->x_pixel + g->y_pixel)), ROWS), tiles);
         s.slab = am_simd_min(am_simd_max(SLAB_ROOM / (POINTS * g->f) / BAND, 1) * BAND, g->c);
         s.slabs = (g->c + s.slab - 1) / s.slab;
         s.du_room = POINTS * ((size_t)s.slab * (size_t)g->f + 16);
@@ -267,8 +289,8 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     size_t rows = (size_t)(s.count + PAIRS) / (1 + PAIRS);
     s.g.v_point = rows * (size_t)g->v_tile + 16;
     s.d_point = rows * (size_t)s.d_tile + 16;
-    s.v_room = POINTS * g->v_point;
-    s.worker_room = s.v_room + POINTS * s.d_point;
+    s.v_room = (size_t)g->points * g->v_point;
+    s.worker_room = s.v_room + (size_t)g->points * s.d_point;
     return s;
 }
 

@@ -4,7 +4,8 @@
  * gradient of the input, with the taps turned by half a turn, rows are f and columns c.  Narrow
  * layers keep both, written once per change of the weights.  In wide ones U would be most of a
  * step's memory, 8 times the weights for each net, and its making is little beside the products
- * with a training batch: each trip makes it anew in its scratch (conv_plan.late).
+ * with a training batch: each trip makes it anew in its scratch (conv_plan.late).  At rest the way
+ * back is not prepared, and the way forward is kept, however wide.
  *
  * With pairs of channels (conv_plan.pairs) two rows of U are one row of pairs. */
 #include "simd.h"
@@ -36,37 +37,51 @@ INLINE size_t packed_at(int depth, int n, int row, int column)
     return (size_t)first * (size_t)depth + (size_t)row * (size_t)width + (size_t)(column - first);
 }
 
+INLINE void lift_taps(const int stride, const vec g[3], vec u[SPAN])
+{
+    if (stride == 1) taps_to_points(g, u);
+    else stride2_taps_to_points(g, u);
+}
+
 /* U of W columns of one row, from nine vectors of taps. */
-INLINE void points_of_taps(float (*tap)[W], const int turned, float *u, size_t u_point,
-                           const form as)
+INLINE void points_of_taps(float (*tap)[W], const int stride, const int turned, float *u,
+                           size_t u_point, const form as)
 {
     vec t[SPAN][3];
     UNROLL for (int x = 0; x < 3; x++)
     {
         vec g[3], column[SPAN];
         UNROLL for (int y = 0; y < 3; y++) g[y] = load(tap[turned ? 8 - (y * 3 + x) : y * 3 + x]);
-        taps_to_points(g, column);
+        lift_taps(stride, g, column);
         UNROLL for (int i = 0; i < SPAN; i++) t[i][x] = column[i];
     }
     UNROLL for (int i = 0; i < SPAN; i++)
     {
         vec row[SPAN];
-        taps_to_points(t[i], row);
+        lift_taps(stride, t[i], row);
         UNROLL for (int j = 0; j < SPAN; j++)
             put_as(u + (size_t)(i * SPAN + j) * u_point, row[j], as);
     }
 }
 
-static void points_of_row(float (*tap)[W], int turned, float *u, size_t u_point, form as)
+INLINE void points_with(float (*tap)[W], const int stride, int turned, float *u, size_t u_point,
+                        form as)
 {
     if (!PAIRS || as == FLOATS) {
-        if (turned) points_of_taps(tap, 1, u, u_point, FLOATS);
-        else points_of_taps(tap, 0, u, u_point, FLOATS);
+        if (turned) points_of_taps(tap, stride, 1, u, u_point, FLOATS);
+        else points_of_taps(tap, stride, 0, u, u_point, FLOATS);
     } else if (as == LOWER) {
-        points_of_taps(tap, turned, u, u_point, LOWER);
+        points_of_taps(tap, stride, turned, u, u_point, LOWER);
     } else {
-        points_of_taps(tap, turned, u, u_point, UPPER);
+        points_of_taps(tap, stride, turned, u, u_point, UPPER);
     }
+}
+
+static void points_of_row(float (*tap)[W], int stride, int turned, float *u, size_t u_point,
+                          form as)
+{
+    if (stride == 1) points_with(tap, 1, turned, u, u_point, as);
+    else points_with(tap, 2, turned, u, u_point, as);
 }
 
 /* A band of rows of every U[point], counted through the blocks, one panel at a time.  The band is put together on the
@@ -94,7 +109,7 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
                     for (int t = 0; t < 9; t++) tap[r][t][lane] = w ? w[t] : 0;
                 }
             for (int r = 0; r < BAND; r++)
-                points_of_row(tap[r], s->turned, band[0] + r / join * width + column,
+                points_of_row(tap[r], s->conv->stride, s->turned, band[0] + r / join * width + column,
                               BAND * PANEL, join == 1 ? FLOATS : r % 2 ? UPPER : LOWER);
         }
         float *u = s->to + (size_t)block * matrix + (size_t)first * (size_t)(rows / join) +
