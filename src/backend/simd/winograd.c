@@ -57,6 +57,13 @@ static int winograd_run(int points, int v_tile, int m_tile)
     return am_simd_up(am_simd_min(am_simd_max(fit, 24), 96), ROWS);
 }
 
+/* The largest of equal shares of `all`, none above `most`. */
+static int winograd_share(int all, int most)
+{
+    int shares = (all + most - 1) / most;
+    return (all + shares - 1) / shares;
+}
+
 static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 {
     const conv_plan *p = conv_plan_of(k);
@@ -97,8 +104,8 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
     g.runs = (per_group + g.run - 1) / g.run;
     int tiles = g.run;
     if (winograd_is_wide(&g)) {
-        int most = am_simd_max(WIDE_ROOM / (g.points * (g.v_tile + g.y_pixel)) / g.run, 1) * g.run;
-        tiles = am_simd_min(most, am_simd_up(n * g.tiles, g.run));
+        int most = am_simd_max(WIDE_ROOM / (g.points * (g.v_tile + g.y_pixel)) / g.run, 1);
+        tiles = winograd_share((n * g.tiles + g.run - 1) / g.run, most) * g.run;
     }
     g.count = tiles;
     g.v_point =

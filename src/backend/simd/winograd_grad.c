@@ -13,7 +13,7 @@
 #include "simd.h"
 #include "vec.h"
 
-enum { PARTS = 16, PART_ROOM = 8 << 20, SLAB_ROOM = 600 << 10 };
+enum { PARTS = 16, PART_ROOM = 8 << 20, SLAB_ROOM = 600 << 10, GRAD_ROOM = 2 << 20 };
 
 typedef struct winograd_grad {
     winograd g; /* the forward geometry: x, tiles */
@@ -272,8 +272,8 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     int tiles = n * g->tiles;
     if (winograd_grad_is_wide(&s)) {
         s.run = ROWS;
-        s.count =
-            am_simd_min(am_simd_max(WIDE_ROOM / (g->points * (g->x_pixel + g->y_pixel)), ROWS), tiles);
+        int most = GRAD_ROOM / (g->points * (g->x_pixel + g->y_pixel)) * (1 + PAIRS);
+        s.count = winograd_share(tiles, am_simd_max(most, ROWS));
         s.slab = am_simd_min(am_simd_max(SLAB_ROOM / (POINTS * g->f) / BAND, 1) * BAND, g->c);
         s.slabs = (g->c + s.slab - 1) / s.slab;
         s.du_room = POINTS * ((size_t)s.slab * (size_t)g->f + 16);
