@@ -154,6 +154,33 @@ static am_status run_all(course *c, int courses, am_trainer *t, int steps, am_er
     return s;
 }
 
+/* GridMix's classifier of cells, where the cfg has none: means of the last map's places.  No other method
+ * computes it. */
+static am_status add_local(am_cfg *c, am_arena *mem, const am_net *net, int classes, am_err *e)
+{
+    enum { GRID = 4 };
+    int map = am_net_last_map(net);
+    if (map < 1) return AM_OK;
+    am_shape s = net->layer[map].out;
+    int size = s.h == s.w && s.h % GRID == 0 ? s.h / GRID : 1;
+    const char *text = am_print(mem,
+                                "%s\n[avgpool]\ninput=%d\nsize=%d\n\n[convolutional]\nname=local\n"
+                                "filters=%d\nsize=1\nactivation=linear\n",
+                                c->text, map - 1, size, classes);
+    if (!text) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "out of memory");
+    return am_cfg_parse(c, mem, c->file, text, strlen(text), e);
+}
+
+static am_status open_trainer(am_trainer *t, am_backend *be, am_cfg *c, am_arena *mem, int all,
+                              const am_trainer_options *o, am_err *e)
+{
+    AM_TRY(am_trainer_open(t, be, c, o, e));
+    if (!all || am_net_find(&t->net, "local") >= 0) return AM_OK;
+    AM_TRY(add_local(c, mem, &t->net, t->classes, e));
+    am_trainer_close(t);
+    return am_trainer_open(t, be, c, o, e);
+}
+
 /* Every method over one net.  As in their own cfgs, only AutoMix has the momentum teacher, where there is one. */
 static am_status add_methods(course *c, int *courses, am_trainer *t, const am_cfg *cfg, am_err *e)
 {
@@ -243,7 +270,7 @@ am_status am_bench(const am_run *run, int steps, void (*tell)(void *user, const 
                     "-mix chooses a training step, -eval times inference; leave one of them out");
     if (!s) s = am_open_backend(&be, run, &c, 1, e);
     be.rests = run->eval;
-    if (!s) s = am_trainer_open(t, &be, &c, &o, e);
+    if (!s) s = open_trainer(t, &be, &c, &mem, all, &o, e);
     if (!s && run->eval) s = am_examiner_layout(&rest, t, t->n, EVAL_TOP, e);
     for (int i = 0; !s && i < AM_MAX_MIXES; i++) course_of[i].ms = ms + i * steps;
     if (!s && all) s = add_methods(course_of, &courses, t, &c, e);

@@ -118,6 +118,15 @@ int am_net_first(const am_net *net, const char *type, int nth)
     return -1;
 }
 
+int am_net_last_map(const am_net *net)
+{
+    for (int i = 1; i < net->layers; i++) {
+        const am_layer *l = &net->layer[i];
+        if (!strcmp(l->type->name, "avgpool") && l->out.h * l->out.w == 1) return l->in[0];
+    }
+    return -1;
+}
+
 am_status am_want(am_layer *l, const char *name, am_role role, am_init init, int kind, int dims,
                   const size_t *dim, am_err *e)
 {

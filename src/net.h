@@ -124,6 +124,7 @@ am_status am_net_open(am_net *, am_backend *, const am_cfg *, am_err *);
 void      am_net_close(am_net *);
 int       am_net_find(const am_net *, const char *name);        /* index, or -1 */
 int       am_net_first(const am_net *, const char *type, int nth);      /* the nth layer of a type, or -1 */
+int       am_net_last_map(const am_net *);                      /* what the first [avgpool] over a whole map reads, or -1 */
 am_names  am_net_names(const am_net *);                         /* for sections that name layers of a finished net */
 size_t    am_net_parameters(const am_net *, int with_mixblock);
 const am_layer_type *am_layer_find(const char *name);           /* registry.c */

@@ -83,10 +83,11 @@ static void avgpool_is_the_mean(void **s) { (void)s; t_each(avgpool); }
 
 static void upsample(t_bench *b)
 {
-    for (int i = 0; i < SHAPES; i++)
+    for (int i = 0; i < SHAPES + 10; i++)
         for (int beta = 0; beta < 2; beta++) {
-            const int stride = 1 + i % 3;
-            am_shape s = shapes[i], t = {s.n, s.c, s.h * stride, s.w * stride};
+            const int stride = i < SHAPES ? 1 + i % 3 : t_pick(b, 1, 5);
+            const am_shape odd = {t_pick(b, 1, 3), t_pick(b, 1, 40), t_pick(b, 1, 5), t_pick(b, 1, 5)};
+            am_shape s = i < SHAPES ? shapes[i] : odd, t = {s.n, s.c, s.h * stride, s.w * stride};
             float *x, *dy, *before;
             am_dev dx = t_activation(b, s, -1, 1, &x), y = t_blank_activation(b, t),
                    grad = t_activation(b, t, -1, 1, &dy);

@@ -95,6 +95,7 @@ expect 1 'plain\.weights: has no tensor .*; fresh=1 in that section' classifier 
 expect 0 '"mix":"comixup"' bench "$T/tiny.cfg" -steps 1 -threads 1 -batch 4 -mix all
 holds "bench -mix all prints one JSON object a method" [ "$("$T/json" <"$T/out")" -gt 10 ]
 holds "AttentiveMix too, which in a training wants a file" grep -q '"mix":"attentivemix".*"ratio":' "$T/out"
+holds "and GridMix, which in a training wants a classifier of cells" grep -q '"mix":"gridmix".*"ratio":' "$T/out"
 printf '[mix]\nmethod=attentivemix\nweights=%s\n' "$T/none.weights" | cat "$T/plain.cfg" - >"$T/attentive.cfg"
 expect 0 'method        attentivemix' net "$T/attentive.cfg"
 expect 1 'none\.weights: no such file' classifier train "$D" "$T/attentive.cfg"

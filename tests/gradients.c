@@ -361,4 +361,70 @@ static void branches_from_every_start(void **state)
     t_each_machine(1, branching_before);
 }
 
-T_SUITE(gradients, cmocka_unit_test(every_layer), cmocka_unit_test(branches_from_every_start));
+static int below(am_rng *g, int n) { return (int)am_rng_below(g, (uint32_t)n); }
+
+/* A map's windows are read twice, so that one error is written and one is added:
+ * y = 2 mean(x), dx = 2 / size^2 dy. */
+static void windows_of(am_backend *be, int size, am_shape out, uint64_t seed)
+{
+    const am_ops *op = be->ops;
+    const int h = size * out.h, w = size * out.w;
+    char text[300];
+    rig r;
+    snprintf(text, sizeof text,
+             "[net]\nheight=%d\nwidth=%d\n[convolutional]\nname=x\nfilters=%d\n[avgpool]\nname=once\n"
+             "size=%d\n[avgpool]\ninput=x\nsize=%d\n[shortcut]\nfrom=once\nactivation=linear\n",
+             h, w, out.c, size, size);
+    rig_open(&r, be, text);
+    const am_layer *top = &r.net.layer[r.to], *x = &r.net.layer[am_net_find(&r.net, "x")];
+    rig_trip(&r, (am_trip){.from = x->index,
+                           .to = r.to,
+                           .n = out.n,
+                           .flags = AM_TRAIN | AM_GRAD_FROM});
+    const size_t outs = am_count(out), ins = am_count(r.shape);
+    float *y = malloc(outs * sizeof *y), *dy = malloc(outs * sizeof *dy),
+          *dx = malloc(ins * sizeof *dx), *want = calloc(outs, sizeof *want),
+          *error = malloc(ins * sizeof *error);
+    assert_true(y && dy && dx && want && error && r.rows == outs);
+    spread(dy, out.n, outs / (size_t)out.n, seed);
+    for (size_t i = 0; i < ins; i++) {
+        const size_t u = i % (size_t)w / (size_t)size,
+                     v = i / (size_t)w % (size_t)h / (size_t)size,
+                     at = (i / (size_t)(h * w) * (size_t)out.h + v) * (size_t)out.w + u;
+        want[at] += 2 * r.x[i] / (float)(size * size);
+        error[i] = 2 * dy[at] / (float)(size * size);
+    }
+    am_forward(&r.pass);
+    op->get(be, out, am_y(&r.pass, top), y);
+    op->put(be, out, dy, am_dy(&r.pass, top));
+    am_backward(&r.pass);
+    op->get(be, r.shape, am_dy(&r.pass, x), dx);
+    if (!(t_off(y, want, outs) < 1e-6) || !(t_off(dx, error, ins) < 1e-6))
+        fail_msg("%s: windows of %d over %d x %d x %d: off by %g, their errors by %g", be->about,
+                 size, out.c, h, w, t_off(y, want, outs), t_off(dx, error, ins));
+    free(y);
+    free(dy);
+    free(dx);
+    free(want);
+    free(error);
+    rig_close(&r);
+}
+
+static void windows(am_backend *be)
+{
+    am_rng g = am_rng_at(9, 0, 0);
+    windows_of(be, 3, (am_shape){2, 19, 1, 1}, 1); /* one pixel */
+    for (int i = 0; i < 12; i++) {
+        am_shape out = {1 + below(&g, 3), 1 + below(&g, 40), 1 + below(&g, 5), 1 + below(&g, 5)};
+        windows_of(be, 1 + below(&g, 5), out, (uint64_t)i);
+    }
+}
+
+static void windows_of_odd_shapes(void **state)
+{
+    (void)state;
+    t_each_machine(3, windows);
+}
+
+T_SUITE(gradients, cmocka_unit_test(every_layer), cmocka_unit_test(branches_from_every_start),
+        cmocka_unit_test(windows_of_odd_shapes));

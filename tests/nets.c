@@ -175,6 +175,26 @@ static void nothing_reads_a_mask(void **state)
     t_close_machine(&be);
 }
 
+/* Methods that look at the last map pass windows by. */
+static void the_last_map_is_pooled_whole(void **state)
+{
+    static const char text[] = "[net]\nheight=8\nwidth=8\n[convolutional]\nfilters=4\n[avgpool]\nsize=2\n"
+                               "[convolutional]\nname=last\nfilters=4\n[avgpool]\n[softmax]\n";
+    (void)state;
+    am_backend be;
+    am_arena mem = {0};
+    am_err e = {0};
+    am_cfg c;
+    am_net net;
+    t_open_machine(&be, 1);
+    t_ok(am_cfg_parse(&c, &mem, "x.cfg", text, strlen(text), &e), &e);
+    t_ok(am_net_open(&net, &be, &c, &e), &e);
+    assert_int_equal(am_net_last_map(&net), am_net_find(&net, "last"));
+    am_net_close(&net);
+    am_arena_free(&mem);
+    t_close_machine(&be);
+}
+
 /* What the layer table says of memory, in MB. */
 static double told(const char *path)
 {
@@ -237,4 +257,4 @@ static void memory_is_what_is_told(void **state)
 
 T_SUITE(nets, cmocka_unit_test(small_automix_steps_everywhere), cmocka_unit_test(every_cfg_steps),
         cmocka_unit_test(resnet18_has_the_papers_numbers), cmocka_unit_test(nothing_reads_a_mask),
-        cmocka_unit_test(memory_is_what_is_told));
+        cmocka_unit_test(the_last_map_is_pooled_whole), cmocka_unit_test(memory_is_what_is_told));

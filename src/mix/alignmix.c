@@ -24,7 +24,7 @@ static const am_key keys[] = {
     AM_INT(rounds, 1, 100000, "100", "of Sinkhorn's iteration, at most"),
     AM_LAYERS(layers, "",
               "after which of these, chosen anew for each step; by default the image and what the "
-              "first [avgpool] reads"),
+              "first [avgpool] over a whole map reads"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
@@ -43,14 +43,14 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     const alignmix *o = m->options;
     state *s = m->state;
     am_layers layers = o->layers;
-    int pool = am_net_first(&t->net, "avgpool", 0);
+    int map = am_net_last_map(&t->net);
     size_t places = 0, values = 0, n = (size_t)t->n;
     if (!layers.count) {
-        if (pool < 0)
+        if (map < 0)
             return am_fail(e, AM_EINPUT, m->loc,
                            "method=alignmix aligns what the [avgpool] reads, and the net has none; "
                            "say where with layers=NAME,NAME");
-        layers = (am_layers){2, {0, t->net.layer[pool].in[0]}};
+        layers = (am_layers){2, {0, map}};
     }
     for (int i = 0; i < layers.count; i++) {
         am_shape y = t->net.layer[layers.at[i]].out;

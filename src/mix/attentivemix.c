@@ -22,7 +22,8 @@ static const am_key keys[] = {
     AM_REAL(alpha, 1e-3, 1000, "2", "with top_k=0, lambda is drawn from Beta(alpha, beta)"),
     AM_REAL(beta, 0, 1000, "0", "see alpha; 0: the same as alpha"),
     AM_INT(top_k, 0, 65536, "0", "cells that are kept; 0: a lambda's share of them"),
-    AM_LAYER(layer, "", "whose map is looked at; by default what the first [avgpool] reads"),
+    AM_LAYER(layer, "",
+             "whose map is looked at; by default what the first [avgpool] over a whole map reads"),
     AM_FLAG(no_repeat, "0", "no image is mixed with itself"),
     {0}
 };
@@ -48,17 +49,17 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
 {
     const attentivemix *o = m->options;
     state *s = m->state;
-    int pool = am_net_first(&t->net, "avgpool", 0);
+    int map = am_net_last_map(&t->net);
     if (!o->weights[0] && !t->made_up)
         return am_fail(
             e, AM_EINPUT, m->loc,
             "method=attentivemix needs a network that was trained before: train this cfg with -mix "
             "none and give its file with weights=BACKUP/NAME_final.weights");
-    if (o->layer < 0 && pool < 0)
+    if (o->layer < 0 && map < 0)
         return am_fail(e, AM_EINPUT, m->loc,
                        "method=attentivemix looks at what the [avgpool] reads, and the net has "
                        "none; say layer=NAME");
-    s->layer = o->layer >= 0 ? o->layer : t->net.layer[pool].in[0];
+    s->layer = o->layer >= 0 ? o->layer : map;
     am_shape y = t->net.layer[s->layer].out, in = t->net.input;
     if (!s->layer || in.h % y.h || in.w % y.w)
         return am_fail(e, AM_EINPUT, m->loc,

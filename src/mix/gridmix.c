@@ -6,6 +6,8 @@
  *
  *   L = CE(head) + local_weight / (n grid^2) sum over images, cells of CE(softmax(mean of the cell's logits))
  *
+ * It is linear, so on a map finer than the grid an [avgpool] with a size above it gives the same for less.
+ *
  * Baek, Bang and Shim, GridMix, Pattern Recognition 2021, from its description: grid and local_weight are
  * ours.  (What OpenMixup calls gridmix is method=gridmixup.)  The local loss is the host's, which waits for
  * the device twice a step here. */

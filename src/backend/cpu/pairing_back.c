@@ -88,6 +88,7 @@ static void pair_back(const am_pairing *p, const am_paired *s, const am_paired_g
 void am_paired_back(const am_backend *be, const am_pairing *p, const am_paired *s,
                     const am_paired_grads *b, int n, const float *mask, const float *dmask)
 {
+    (void)be;
     const size_t pixels = am_paired_pixels(p), plane = pixels * (size_t)p->scale * (size_t)p->scale;
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (int i = 0; i < n; i++) {

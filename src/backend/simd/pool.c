@@ -196,9 +196,10 @@ static void upsample_item(const void *arg, int sample, int worker)
             size_t x = (size_t)sample * sample_elems(k->x) +
                        (size_t)((v / k->stride * k->x.w + u / k->stride) * x_pixel);
             size_t y = (size_t)sample * sample_elems(k->y) + (size_t)((v * k->y.w + u) * y_pixel);
-            for (int c = 0; c < y_pixel; c++)
+            for (int c = 0; c < k->x.c; c++)
                 cell_put(k->y, k->to, y + (size_t)c,
-                         c < k->x.c ? k->scale * cell_get(k->x, k->from, x + (size_t)c) : 0);
+                         k->scale * cell_get(k->x, k->from, x + (size_t)c));
+            for (int c = k->x.c; c < y_pixel; c++) cell_put(k->y, k->to, y + (size_t)c, 0);
         }
 }
 
@@ -214,27 +215,37 @@ static void upsample(am_backend *be, am_shape s, int stride, float scale, am_dev
     am_team_run(am_simd_team(be), s.n, upsample_item, &k);
 }
 
+/* `width` channels of what one pixel became; y: the first of them in its first copy, x: in itself. */
+INLINE void upsample_window(const pool_job *k, size_t y, size_t x, const int width)
+{
+    const size_t pixel = (size_t)am_simd_stride(k->y);
+    float sum[LANES] = {0};
+    for (int a = 0; a < k->stride; a++)
+        for (int b = 0; b < k->stride; b++)
+            for (int l = 0; l < width; l++)
+                sum[l] += cell_get(k->y, k->from, y + (size_t)(a * k->y.w + b) * pixel + (size_t)l);
+    for (int l = 0; l < width; l++) {
+        float old = k->beta == 0 ? 0 : k->beta * cell_get(k->x, k->to, x + (size_t)l);
+        cell_put(k->x, k->to, x + (size_t)l, old + k->scale * sum[l]);
+    }
+}
+
 static void upsample_back_item(const void *arg, int sample, int worker)
 {
     const pool_job *k = arg;
     const int x_pixel = am_simd_stride(k->x), y_pixel = am_simd_stride(k->y);
     (void)worker;
     for (int v = 0; v < k->x.h; v++)
-        for (int u = 0; u < k->x.w; u++)
-            for (int c = 0; c < x_pixel; c++) {
-                float sum = 0;
-                for (int a = 0; a < k->stride && c < k->x.c; a++)
-                    for (int b = 0; b < k->stride; b++) {
-                        int place = (v * k->stride + a) * k->y.w + u * k->stride + b;
-                        sum += cell_get(k->y, k->from,
-                                        (size_t)sample * sample_elems(k->y) +
-                                            (size_t)(place * y_pixel + c));
-                    }
-                size_t x =
-                    (size_t)sample * sample_elems(k->x) + (size_t)((v * k->x.w + u) * x_pixel + c);
-                cell_put(k->x, k->to, x,
-                         (k->beta == 0 ? 0 : k->beta * cell_get(k->x, k->to, x)) + k->scale * sum);
-            }
+        for (int u = 0; u < k->x.w; u++) {
+            size_t x = (size_t)sample * sample_elems(k->x) + (size_t)((v * k->x.w + u) * x_pixel),
+                   y = (size_t)sample * sample_elems(k->y) +
+                       (size_t)((v * k->y.w + u) * k->stride * y_pixel);
+            for (int c = 0; c < x_pixel; c += LANES)
+                if (x_pixel - c >= LANES)
+                    upsample_window(k, y + (size_t)c, x + (size_t)c, LANES);
+                else
+                    upsample_window(k, y + (size_t)c, x + (size_t)c, x_pixel - c);
+        }
 }
 
 static void upsample_back(am_backend *be, am_shape s, int stride, float scale, am_dev dy,
