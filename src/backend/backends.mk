@@ -80,7 +80,8 @@ endif
 
 ifeq ($(GPU),emulate)
 CXX ?= c++
-OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(BUILD)/$(CUDA_DIR)/emulate/emulate.o $(BUILD)/$(CUDA_DIR)/emulate/graph_none.o
+CUDA_EMULATE := $(patsubst %,$(BUILD)/$(CUDA_DIR)/emulate/%.o,emulate streams)
+OBJ += $(CUDA_KERNELS) $(CUDA_HOST) $(CUDA_EMULATE) $(BUILD)/$(CUDA_DIR)/emulate/graph_none.o
 LDLIBS += -lstdc++
 $(CUDA_HOST): EXTRA += -I$(CUDA_DIR)/emulate
 $(CUDA_TESTS): EXTRA += -DT_CUDA -I$(CUDA_DIR)/emulate
@@ -90,7 +91,7 @@ $(CUDA_KERNELS): $(BUILD)/%.o: %
 	@mkdir -p $(@D)
 	@echo "  c++  $< (emulated)"
 	@$(EMULATE) -x c++ -MMD -MP -c $< -o $@
-$(BUILD)/$(CUDA_DIR)/emulate/emulate.o: $(BUILD)/%.o: %.cpp
+$(CUDA_EMULATE): $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	@$(EMULATE) -MMD -MP -c $< -o $@
 endif

@@ -1,6 +1,5 @@
 /* emulate.cpp: see emulate.h. */
 #include "emulate.h"
-#include "cuda_runtime_api.h"
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
@@ -118,64 +117,6 @@ void am_emulate_aligned(const void *p, unsigned bytes)
     abort();
 }
 
-/* ---- graphs: what was asked for while a stream was captured, in its order ---- */
-
-struct CUgraph_st { std::vector<std::function<void()>> work; };
-
-static CUgraph_st *capturing;
-
-static cudaError_t now_or_noted(const std::function<void()> &work)
-{
-    if (capturing) capturing->work.push_back(work);
-    else work();
-    return cudaSuccess;
-}
-
-extern "C" {
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, int, cudaStream_t)
-{
-    return now_or_noted([=]() { memmove(to, from, n); });
-}
-cudaError_t cudaMemsetAsync(void *to, int v, size_t n, cudaStream_t)
-{
-    return now_or_noted([=]() { memset(to, v, n); });
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess; }
-cudaError_t cudaStreamBeginCapture(cudaStream_t, int)
-{
-    capturing = new CUgraph_st();
-    return cudaSuccess;
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph)
-{
-    *graph = capturing;
-    capturing = nullptr;
-    return cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *ready, cudaGraph_t graph, unsigned long long)
-{
-    *ready = (cudaGraphExec_t) new CUgraph_st(*graph);
-    return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t)
-{
-    for (const std::function<void()> &work : ((CUgraph_st *)ready)->work) work();
-    return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    delete graph;
-    return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready)
-{
-    delete (CUgraph_st *)ready;
-    return cudaSuccess;
-}
-
-}
-
 static void launch(dim3 grid, dim3 size, const std::function<void()> &kernel)
 {
     const unsigned threads = size.x * size.y * size.z, blocks = grid.x * grid.y * grid.z;
@@ -194,7 +135,7 @@ static void launch(dim3 grid, dim3 size, const std::function<void()> &kernel)
     }
 }
 
-void am_emulate_launch(dim3 grid, dim3 size, const std::function<void()> &kernel)
+void am_emulate_launch(dim3 grid, dim3 size, CUstream_st *stream, const std::function<void()> &kernel)
 {
-    now_or_noted([=]() { launch(grid, size, kernel); });
+    am_emulate_issue(stream, [=]() { launch(grid, size, kernel); });
 }

@@ -1,8 +1,8 @@
 /* emulate.h: CUDA's language on a processor, so that the kernels are tested where there is no GPU.
  *
  * A block's threads are fibers of one thread: each runs to its next __syncthreads, in an order that
- * changes from launch to launch, so a missing barrier shows as wrong or changing results.  Streams do
- * their work at once, or note it while they are captured.  Not emulated: warps, atomics, time, and what only real concurrency brings out. */
+ * changes from launch to launch, so a missing barrier shows as wrong or changing results.  Streams and
+ * graphs: streams.cpp.  Not emulated: warps, atomics, time, and what only real concurrency brings out. */
 #ifndef AM_CUDA_EMULATE_H
 #define AM_CUDA_EMULATE_H
 #include <functional>
@@ -22,9 +22,10 @@ struct dim3 {
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void am_emulate_barrier();
 void am_emulate_aligned(const void *p, unsigned bytes);        /* ends the program where p is not */
-void am_emulate_launch(dim3 grid, dim3 block, const std::function<void()> &kernel);
+void am_emulate_launch(dim3 grid, dim3 block, struct CUstream_st *, const std::function<void()> &kernel);
+void am_emulate_issue(struct CUstream_st *, const std::function<void()> &work);    /* streams.cpp */
 
-/* Arguments are kept by value, as a launch keeps them: while a stream is captured the launch is only noted. */
+/* Arguments are kept by value, as a launch keeps them: it is done later. */
 #define AM_LAUNCH(kernel, grid, block, stream, ...)                                                \
-    ((void)(stream), am_emulate_launch(grid, block, [=]() { kernel(__VA_ARGS__); }))
+    am_emulate_launch(grid, block, stream, [=]() { kernel(__VA_ARGS__); })
 #endif
