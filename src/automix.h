@@ -17,7 +17,7 @@ typedef struct am_run {
     int threads, epochs, batch;
     long seed;                  /* below 0: the cfg's */
     const char *plans;          /* cuda: file of measured engines, made where it is not there; "rule": none are measured */
-    int uncaptured;             /* cuda: the operations of each step one by one, not as one recorded graph; the same bytes */
+    int uncaptured;             /* cuda: no step is a recorded graph, or issued before the report of the last; the same bytes */
     int resume, clear;          /* clear: take the weights, start the schedule anew */
     int eval;                   /* bench: inference as validation does it, not a training step */
 } am_run;

@@ -114,6 +114,9 @@ enum { AM_WINDOW_IMAGE, AM_WINDOW_X, AM_WINDOW_Y, AM_WINDOW_FLIP, AM_WINDOW };
 /* Running sums of a head's performance, added up by `score`. */
 enum { AM_SCORE_LOSS, AM_SCORE_TOP1, AM_SCORE_TOPK, AM_SCORE_SAMPLES, AM_SCORES };
 
+/* What is put aside for the host to read later: floats, and slots. */
+enum { AM_ASIDE = 64, AM_ASIDES = 2 };
+
 typedef enum am_precision { AM_FP32, AM_BF16, AM_FAST, AM_TF32, AM_FP16 } am_precision;
 #define AM_PRECISIONS "fp32|bf16|fast|tf32|fp16"
 
@@ -137,6 +140,10 @@ typedef struct am_ops {
     void   (*gather)(am_backend *, am_shape, int images, am_dev set, am_dev windows, int reflect, const float *mean,
                      const float *std, am_dev y);
     am_status (*sync)(am_backend *, am_err *);              /* wait; report the first fault since the last sync */
+    /* What plain memory holds when this is issued: begin puts it aside without waiting, end waits for that alone and
+     * reports as sync does.  At most AM_ASIDE floats, in slot 0 .. AM_ASIDES - 1. */
+    void      (*download_begin)(am_backend *, size_t floats, am_dev, int slot);
+    am_status (*download_end)(am_backend *, size_t floats, int slot, void *host, am_err *);
 
     /* ---- plain ---- */
     void (*fill)(am_backend *, size_t n, float value, am_dev y);
@@ -273,7 +280,7 @@ typedef struct am_backend_options {
     int device;                 /* which GPU */
     am_precision precision;
     const char *plans;          /* cuda: file in which what was measured of cuDNN's engines is kept; "": in its own place; NULL: they are chosen by rule */
-    int uncaptured;             /* issue the operations of each step one by one; the same bytes */
+    int uncaptured;             /* issue the operations of each step one by one, and wait for it; the same bytes */
     const char *isa;            /* generic, avx2, avx512, avx512bf16, emulated (simd), exact (cpu: sums in double); NULL: the best there is */
 } am_backend_options;
 
@@ -285,6 +292,7 @@ struct am_backend {
     am_precision precision;
     int rests;                  /* no conv_back will come: set before the first conv_plan */
     int fuses;                  /* conv and norm take residual and activation along at no cost: the plan uses it (plan.c) */
+    int ahead;                  /* steps that the host may issue beyond the one whose report it reads; < AM_ASIDES */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */
     size_t resident;            /* bytes of a data set that it would rather keep than be sent; 0: batches come from the host */

@@ -7,6 +7,9 @@
 #define AM_JOB_H
 #include "session.h"
 
+/* An update that the backend was given: what is told of it once its report is there. */
+typedef struct am_issued { double began, rate; } am_issued;
+
 typedef struct am_job {
     const am_run *run;
     const am_watch *watch;
@@ -23,6 +26,9 @@ typedef struct am_job {
     const char *last, *best, *final, *log, *chart, *pictures, *base;
     long epochs;
     int warned;
+    am_issued issued[AM_ASIDES];        /* of update k in k % AM_ASIDES */
+    long heard;                         /* updates whose report was read */
+    double heard_at;
 } am_job;
 
 /* What progress.sums adds up over an epoch. */
@@ -44,7 +50,8 @@ void am_job_close(am_job *);
 
 /* Adds a step's report to the sums of its epoch. */
 void am_job_add_up(am_job *, const float *report, double seconds);
-void am_job_tell_step(am_job *, const float *report, double seconds, int logged);
+/* step: updates done with it */
+void am_job_tell_step(am_job *, long step, double rate, const float *report, double seconds);
 
 /* The epoch that the sums stand for; v: its validation, or NULL. */
 struct am_epoch_record am_job_record(const am_job *, const am_validation *v);

@@ -13,19 +13,20 @@ void am_job_warn(const am_job *j, const char *text)
     if (j->watch->warn) j->watch->warn(j->watch->user, text);
 }
 
-void am_job_tell_step(am_job *j, const float *report, double seconds, int logged)
+void am_job_tell_step(am_job *j, long step, double rate, const float *report, double seconds)
 {
-    am_trainer *t = &j->t;
+    const am_trainer *t = &j->t;
     double *sums = j->progress.sums, loss = 0;
-    am_step_news n = {.step = t->step,
+    am_step_news n = {.step = step,
                       .steps = t->steps,
-                      .epoch = (t->step - 1) / t->steps_per_epoch + 1,
+                      .epoch = (step - 1) / t->steps_per_epoch + 1,
                       .epochs = j->epochs,
-                      .epochs_seen = (double)t->step / (double)t->steps_per_epoch,
-                      .rate = am_state_host(t, t->stretch[0].hyper)[AM_HYPER_RATE],
+                      .epochs_seen = (double)step / (double)t->steps_per_epoch,
+                      .rate = rate,
                       .seconds = seconds,
-                      .images = t->step * t->net.options.batch,
-                      .logged = logged};
+                      .images = step * t->net.options.batch,
+                      .logged = step % t->net.options.log_every == 0 || step == 1 ||
+                                step % t->steps_per_epoch == 0 || step == t->steps};
     for (int i = 0; i < AM_LOSSES; i++) loss += report[AM_REPORT_LOSS + i];
     n.loss = loss;
     n.clean = report[AM_LOSS_CLEAN];
@@ -38,7 +39,7 @@ void am_job_tell_step(am_job *j, const float *report, double seconds, int logged
     n.average = j->progress.average_loss;
     double each = sums[SUM_SECONDS] / (sums[SUM_STEPS] > 0 ? sums[SUM_STEPS] : 1);
     n.images_per_second = each > 0 ? t->net.options.batch / each : 0;
-    n.seconds_left = each * (double)(t->steps - t->step);
+    n.seconds_left = each * (double)(t->steps - step);
     if (j->watch->step) j->watch->step(j->watch->user, &n);
 }
 

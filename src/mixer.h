@@ -65,7 +65,8 @@ struct am_mix {
 };
 
 enum { AM_LOSS_CLEAN, AM_LOSS_MIXED, AM_LOSS_JUDGE, AM_LOSS_MASK, AM_LOSSES };
-/* What a step leaves for the host, plain: losses of the update, guard, then sums since they were last cleared. */
+/* What a step leaves for the host, plain: losses of the update; the guard, which holds this update back and all
+ * that follow; then sums since they were last cleared. */
 enum {
     AM_REPORT_LOSS = 0, AM_REPORT_GUARD = AM_LOSSES, AM_REPORT_HEALTH, AM_REPORT_TALLY = AM_REPORT_HEALTH + AM_HEALTH,
     AM_REPORT = AM_REPORT_TALLY + AM_SCORES

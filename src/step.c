@@ -22,7 +22,7 @@ void am_report_clear(am_trainer *t)
 void am_step_begin(am_trainer *t)
 {
     t->part = 0;
-    t->be->ops->fill(t->be, AM_REPORT_HEALTH, 0, t->report);
+    t->be->ops->fill(t->be, AM_LOSSES, 0, am_at(t->report, AM_REPORT_LOSS));
 }
 
 void am_upload_state(am_trainer *t)
@@ -71,6 +71,18 @@ am_status am_step_report(am_trainer *t, float report[AM_REPORT], am_err *e)
 {
     t->be->ops->download(t->be, AM_REPORT, t->report, report);
     return t->be->ops->sync(t->be, e);
+}
+
+_Static_assert((int)AM_REPORT <= (int)AM_ASIDE, "a report can be put aside");
+
+void am_step_leave(am_trainer *t)
+{
+    t->be->ops->download_begin(t->be, AM_REPORT, t->report, (int)(t->step % AM_ASIDES));
+}
+
+am_status am_step_read(am_trainer *t, long step, float report[AM_REPORT], am_err *e)
+{
+    return t->be->ops->download_end(t->be, AM_REPORT, (int)(step % AM_ASIDES), report, e);
 }
 
 /* Run the student forward over the batch at hand, one layer at a time, asking after each.  The

@@ -1,9 +1,13 @@
 /* train.c: the loop: a batch, a step, a line; every epoch a validation, a checkpoint, a chart and a
  * sheet.
  *
+ * A step is issued, and its report is read later: where the backend works beside the host, the next step
+ * is issued meanwhile (am_backend.ahead).  Whatever looks at weights first hears all that was issued.
+ *
  * A run is a function of its seed and its files: a checkpoint holds weights, velocity and counters,
  * and every draw is a stream of its own, so a run that was killed and resumed ends in the bytes of
  * one that was not. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,51 +22,96 @@ double am_job_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static am_status not_finite(am_job *j, am_err *e)
-{
-    const am_layer *l = am_find_not_finite(&j->t, e);
-    struct stat there;
-    char good[300];
-    if (stat(j->last, &there) == 0)
-        snprintf(good, sizeof good, "the last good checkpoint is %s", j->last);
-    else
-        snprintf(good, sizeof good, "there is no checkpoint yet");
-    double rate = am_state_host(&j->t, j->t.stretch[0].hyper)[AM_HYPER_RATE];
-    if (!l)
-        return am_fail(e, AM_EINPUT, (am_loc){j->run->cfg, 0},
-                       "the loss of update %ld is not finite, at learning rate %g; %s; try a lower "
-                       "learning_rate=",
-                       j->t.step + 1, rate, good);
-    return am_fail(e, AM_EINPUT, l->loc,
-                   "the loss of update %ld is not finite, at learning rate %g: it first appears in "
-                   "the output of layer %d, [%s]; %s; try a lower learning_rate=",
-                   j->t.step + 1, rate, l->index - 1, l->type->name, good);
-}
-
-static am_status step(am_job *j, am_err *e)
+/* Give the backend one update.  Where it works beside the host, this does not wait for it. */
+static am_status issue(am_job *j, am_err *e)
 {
     am_trainer *t = &j->t;
-    float report[AM_REPORT];
+    am_issued *i = &j->issued[t->step % AM_ASIDES];
     am_mix *m = am_step_mix(t);
-    double began = am_job_now();
+    i->began = am_job_now();
     am_step_begin(t);
     am_report_clear(t);
     am_step_schedule(t);
+    i->rate = am_state_host(t, t->stretch[0].hyper)[AM_HYPER_RATE];
     for (int part = 0; part < t->net.options.subdivisions; part++) {
         const am_host_batch *b;
         AM_TRY(am_loader_next(j->train, &b, e));
         am_step_part(t, m, b);
     }
     am_step_update(t);
-    AM_TRY(am_step_report(t, report, e));
-    if (report[AM_REPORT_GUARD] != 0) return not_finite(j, e);
+    am_step_leave(t);
     t->step++;
-    double seconds = am_job_now() - began;
-    am_job_add_up(j, report, seconds);
-    int due = t->step % t->net.options.log_every == 0 || t->step == 1 ||
-              t->step % t->steps_per_epoch == 0 || t->step == t->steps;
-    am_job_tell_step(j, report, seconds, due);
     return AM_OK;
+}
+
+static void seek(am_job *j)
+{
+    const am_trainer *t = &j->t;
+    am_loader_seek(j->train, t->step / t->steps_per_epoch,
+                   t->step % t->steps_per_epoch * t->net.options.subdivisions);
+}
+
+/* The batch of an update on the device once more, where a later one has taken its place: every draw is its update's
+ * own, so it comes back. */
+static am_status back_to(am_job *j, long step, am_err *e)
+{
+    am_trainer *t = &j->t;
+    t->step = step;
+    if (j->be.ahead) {
+        seek(j);
+        AM_TRY(issue(j, e));
+        t->step = step;
+    }
+    return AM_OK;
+}
+
+/* The guard has held back update `bad` and what was issued since: the weights are those that made the bad number. */
+static am_status not_finite(am_job *j, long bad, am_err *e)
+{
+    struct stat there;
+    char good[300];
+    AM_TRY(back_to(j, bad, e));
+    const am_layer *l = am_find_not_finite(&j->t, e);
+    double rate = j->issued[bad % AM_ASIDES].rate;
+    if (stat(j->last, &there) == 0)
+        snprintf(good, sizeof good, "the last good checkpoint is %s", j->last);
+    else
+        snprintf(good, sizeof good, "there is no checkpoint yet");
+    if (!l)
+        return am_fail(e, AM_EINPUT, (am_loc){j->run->cfg, 0},
+                       "the loss of update %ld is not finite, at learning rate %g; %s; try a lower "
+                       "learning_rate=",
+                       bad + 1, rate, good);
+    return am_fail(e, AM_EINPUT, l->loc,
+                   "the loss of update %ld is not finite, at learning rate %g: it first appears in "
+                   "the output of layer %d, [%s]; %s; try a lower learning_rate=",
+                   bad + 1, rate, l->index - 1, l->type->name, good);
+}
+
+/* Read the report of every update issued but the last `ahead`, and tell of it. */
+static am_status hear(am_job *j, int ahead, am_err *e)
+{
+    while (j->t.step - j->heard > ahead) {
+        const am_issued *i = &j->issued[j->heard % AM_ASIDES];
+        float report[AM_REPORT];
+        AM_TRY(am_step_read(&j->t, j->heard, report, e));
+        if (report[AM_REPORT_GUARD] != 0) return not_finite(j, j->heard, e);
+        double now = am_job_now(), seconds = now - fmax(i->began, j->heard_at);
+        j->heard_at = now;
+        am_job_add_up(j, report, seconds);
+        am_job_tell_step(j, ++j->heard, i->rate, report, seconds);
+    }
+    return AM_OK;
+}
+
+/* One update more; what is told of a step comes before what went wrong in the next. */
+static am_status step(am_job *j, am_err *e)
+{
+    am_err wrong = {0};
+    am_status bad = issue(j, &wrong);
+    AM_TRY(hear(j, bad ? 0 : j->be.ahead, e));
+    if (bad) *e = wrong;
+    return bad;
 }
 
 static am_status save(am_job *j, am_err *e)
@@ -112,16 +161,18 @@ static am_status loop(am_job *j, am_err *e)
         am_job_say(j, "nothing is left to do: all its epochs are done; -epochs N asks for more");
         AM_TRY(draw(j, e));
     }
-    am_loader_seek(j->train, t->step / t->steps_per_epoch, t->step % t->steps_per_epoch * parts);
+    seek(j);
+    j->heard = t->step;
     while (t->step < t->steps) {
         AM_TRY(step(j, e));
         if (t->step % t->steps_per_epoch == 0 || t->step == t->steps) {
+            AM_TRY(hear(j, 0, e));
             AM_TRY(end_epoch(j, e));
-            if (am_loader_batches(j->train) % parts)
-                am_loader_seek(j->train, t->step / t->steps_per_epoch, 0);
+            if (am_loader_batches(j->train) % parts) seek(j);
         }
         if (j->watch->stop && j->watch->stop(j->watch->user) && t->step < t->steps) {
             char line[400];
+            AM_TRY(hear(j, 0, e));
             AM_TRY(save(j, e));
             snprintf(line, sizeof line, "stopped after update %ld; go on with -resume", t->step);
             am_job_say(j, line);

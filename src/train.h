@@ -31,10 +31,13 @@ void am_resident_put(am_trainer *, am_dev to);          /* device: the batch tha
 /* ---- a step ---- */
 am_mix *am_step_mix(am_trainer *);                      /* which [mix] this step is */
 void am_step_schedule(am_trainer *);                    /* rates, momenta, weights of this step into the step-state */
-void am_step_begin(am_trainer *);                       /* clear the report's losses */
+void am_step_begin(am_trainer *);                       /* clear the report's losses; the guard stays, once it is up */
 void am_step_part(am_trainer *, am_mix *, const am_host_batch *);    /* one of the subdivisions: draw, upload, gradients */
 void am_step_update(am_trainer *);                      /* clip, optimiser, teacher */
 am_status am_step_report(am_trainer *, float report[AM_REPORT], am_err *);   /* wait for the step; what it left */
+/* Put the report aside; wait for that of an update, after which am_backend.ahead others may have been issued. */
+void am_step_leave(am_trainer *);
+am_status am_step_read(am_trainer *, long step, float report[AM_REPORT], am_err *);
 void am_report_clear(am_trainer *);                     /* the sums of health and tally */
 void am_teach_labels(am_trainer *, const int *labels);  /* host labels into the step-state, q on the device */
 void am_upload_state(am_trainer *);

@@ -494,6 +494,25 @@ static void dropout(t_bench *b)
 }
 static void dropout_remembers_by_counting(void **s) { (void)s; t_each(dropout); }
 
+/* ---- what the host reads later ---- */
+
+static void aside(t_bench *b)
+{
+    const float x[3] = {1, 2, 3};
+    float got[AM_ASIDES][3];
+    am_err e = {0};
+    am_dev d = t_given(b, 3, x);
+    b->op->download_begin(b->be, 3, d, 0);
+    b->op->fill(b->be, 2, 7, d);
+    b->op->download_begin(b->be, 3, d, 1);
+    b->op->fill(b->be, 3, 8, d);
+    t_ok(b->op->download_end(b->be, 3, 0, got[0], &e), &e);
+    t_ok(b->op->download_end(b->be, 3, 1, got[1], &e), &e);
+    assert_memory_equal(got[0], x, sizeof x);
+    assert_true(got[1][0] == 7 && got[1][1] == 7 && got[1][2] == 3);
+}
+static void what_is_put_aside_stays(void **s) { (void)s; t_each(aside); }
+
 /* ---- faults ---- */
 
 static void faults(t_bench *b)
@@ -519,4 +538,4 @@ T_SUITE(backends, cmocka_unit_test(no_slot_is_empty),
         cmocka_unit_test(clip_limits_the_length), cmocka_unit_test(guards_see_what_is_not_finite),
         cmocka_unit_test(add_adds), cmocka_unit_test(activations_and_slopes),
         cmocka_unit_test(dropout_remembers_by_counting),
-        cmocka_unit_test(a_fault_stops_it_and_is_told_once));
+        cmocka_unit_test(what_is_put_aside_stays), cmocka_unit_test(a_fault_stops_it_and_is_told_once));

@@ -264,7 +264,7 @@ static void one_update_by_hand(void **state)
     t_each_machine(2, updates);
 }
 
-/* A loss that is not finite leaves the weights alone. */
+/* A loss that is not finite leaves the weights alone, and so does what was issued before the host knew. */
 static void guarded(am_backend *be)
 {
     t_lab l;
@@ -284,6 +284,12 @@ static void guarded(am_backend *be)
     am_step_update(t);
     t_ok(am_step_report(t, report, &e), &e);
     assert_true(report[AM_REPORT_GUARD] != 0);
+    t_scatter(be, t->student.grad, t->net.learned, -1, 1, 3);
+    am_step_begin(t);
+    am_report_clear(t);
+    am_step_update(t);
+    t_ok(am_step_report(t, report, &e), &e);
+    assert_true(report[AM_REPORT_GUARD] != 0 && report[AM_LOSS_MIXED] == 0);
     float *w2 = t_get(be, t->student.value, t->net.learned),
           *z = t_get(be, t->teacher.value, t->net.learned),
           *g = t_get(be, t->student.grad, t->net.learned);
@@ -301,6 +307,42 @@ static void a_bad_loss_changes_nothing(void **state)
 {
     (void)state;
     t_each_machine(2, guarded);
+}
+
+/* A report that is read when the next update is already issued is that of its own update. */
+static void heard_later(am_backend *be)
+{
+    enum { STEPS = 5 };
+    float report[2][STEPS][AM_REPORT];
+    char text[3000];
+    am_err e = {0};
+    t_small_automix(text, sizeof text, "batch=4", "", 1);
+    for (int ahead = 0; ahead < AM_ASIDES; ahead++) {
+        t_lab l;
+        t_lab_open(&l, be, text);
+        am_trainer *t = &l.t;
+        for (long heard = 0; heard < STEPS; heard++) {
+            for (; t->step < STEPS && t->step <= heard + ahead; t->step++) {
+                t_batch(&l, (uint64_t)t->step);
+                am_step_begin(t);
+                am_report_clear(t);
+                am_step_schedule(t);
+                am_step_part(t, am_step_mix(t), &l.batch);
+                am_step_update(t);
+                am_step_leave(t);
+            }
+            t_ok(am_step_read(t, heard, report[ahead][heard], &e), &e);
+        }
+        t_lab_close(&l);
+    }
+    assert_memory_equal(report[0], report[1], sizeof report[0]);
+    for (int k = 1; k < STEPS; k++) assert_true(report[0][k][0] != report[0][k - 1][0]);
+}
+
+static void reports_may_be_read_a_step_later(void **state)
+{
+    (void)state;
+    t_each_machine(2, heard_later);
 }
 
 static void clipped(am_backend *be)
@@ -349,4 +391,5 @@ T_SUITE(schedule, cmocka_unit_test(darknets_policies), cmocka_unit_test(burn_in_
         cmocka_unit_test(cosine_moves_once_an_epoch), cmocka_unit_test(the_teacher_slows_down),
         cmocka_unit_test(the_masks_weight), cmocka_unit_test(the_mixblock_has_rates_of_its_own),
         cmocka_unit_test(one_update_by_hand), cmocka_unit_test(a_bad_loss_changes_nothing),
+        cmocka_unit_test(reports_may_be_read_a_step_later),
         cmocka_unit_test(the_mixblocks_gradient_is_kept_short));

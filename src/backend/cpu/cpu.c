@@ -117,6 +117,17 @@ am_status am_cpu_sync(am_backend *be, am_err *e)
     return AM_EBUG;
 }
 
+void am_cpu_download_begin(am_backend *be, size_t floats, am_dev d, int slot)
+{
+    am_cpu_download(be, floats, d, am_cpu_of(be)->aside[slot]);
+}
+
+am_status am_cpu_download_end(am_backend *be, size_t floats, int slot, void *host, am_err *e)
+{
+    memcpy(host, am_cpu_of(be)->aside[slot], floats * sizeof(float));
+    return am_cpu_sync(be, e);
+}
+
 /* Nothing is recorded: operations run as they come. */
 static void begin(am_backend *be, const void *what)
 {
@@ -214,6 +225,8 @@ const am_ops am_cpu_ops = {
     .put_bytes = am_cpu_put_bytes,
     .gather = am_cpu_gather,
     .sync = am_cpu_sync,
+    .download_begin = am_cpu_download_begin,
+    .download_end = am_cpu_download_end,
     .fill = am_cpu_fill,
     .copy = am_cpu_copy,
     .sgd = am_cpu_sgd,

@@ -16,6 +16,7 @@
 typedef struct am_cpu_state {
     const am_kernels *kernels;
     char fault[200];                /* the first since the last sync, or empty */
+    float aside[AM_ASIDES][AM_ASIDE];
 } am_cpu_state;
 
 extern const am_backend_type am_backend_cpu;
@@ -93,6 +94,8 @@ void am_cpu_get(am_backend *, am_shape, am_dev, float *nchw);
 void am_cpu_put_bytes(am_backend *, am_shape, const unsigned char *nhwc, const float *mean,
                       const float *std, am_dev);
 am_status am_cpu_sync(am_backend *, am_err *);
+void am_cpu_download_begin(am_backend *, size_t floats, am_dev, int slot);
+am_status am_cpu_download_end(am_backend *, size_t floats, int slot, void *host, am_err *);
 
 /* gather.c */
 void am_cpu_gather(am_backend *, am_shape, int images, am_dev set, am_dev windows, int reflect,

@@ -43,14 +43,10 @@ void am_cuda_late_fault(am_backend *be, cudaError_t bad)
                   cudaGetErrorString(bad), st->last ? st->last : "none", layer);
 }
 
-static am_status wait(am_backend *be, am_err *e)
+am_status am_cuda_verdict(am_backend *be, cudaError_t bad, int trouble, am_err *e)
 {
     am_cuda_state *st = am_cuda_of(be);
-    int trouble = 0;
-    if (am_cuda_traffic(be)) return AM_OK;
     be->layer = 0;
-    cudaError_t bad = cudaMemcpyAsync(&trouble, st->trouble, sizeof trouble, cudaMemcpyDeviceToHost, st->stream);
-    if (!bad) bad = cudaStreamSynchronize(st->stream);
     if (bad) {
         am_cuda_late_fault(be, bad);
     } else if (trouble > 0 && trouble < (int)(sizeof troubled / sizeof *troubled)) {
@@ -61,6 +57,16 @@ static am_status wait(am_backend *be, am_err *e)
     am_fail(e, bad ? AM_EDEVICE : AM_EBUG, AM_NOPLACE, "the %s backend stopped at %s", be->name, st->fault);
     st->fault[0] = 0;
     return bad ? AM_EDEVICE : AM_EBUG;
+}
+
+static am_status wait(am_backend *be, am_err *e)
+{
+    am_cuda_state *st = am_cuda_of(be);
+    int trouble = 0;
+    if (am_cuda_traffic(be)) return AM_OK;
+    cudaError_t bad = cudaMemcpyAsync(&trouble, st->trouble, sizeof trouble, cudaMemcpyDeviceToHost, st->stream);
+    if (!bad) bad = cudaStreamSynchronize(st->stream);
+    return am_cuda_verdict(be, bad, trouble, e);
 }
 
 /* ---- activations ---- */
@@ -107,6 +113,9 @@ static void stop(am_backend *be)
     if (st->stream) cudaStreamSynchronize(st->stream);
     am_cuda_forget(be);
     am_cuda_memory_close(be);
+    for (int i = 0; i < AM_ASIDES; i++)
+        if (st->there[i]) cudaEventDestroy(st->there[i]);
+    if (st->aside) cudaFreeHost(st->aside);
     cudaFree(st->partial);
     cudaFree(st->trouble);
     cudaFree(st->scale);
@@ -176,10 +185,13 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     be->resident = p.totalGlobalMem / RESIDENT;
     st->half = precision == AM_BF16 ? AM_HALF_BF16 : precision == AM_FP16 ? AM_HALF_F16 : 0;
     st->record.off = how && how->uncaptured;
+    be->ahead = !st->record.off;
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;
     cudaError_t bad = cudaStreamCreateWithFlags(&st->stream, cudaStreamNonBlocking);
     if (!bad) bad = cudaMalloc((void **)&st->partial, partial);
     if (!bad) bad = cudaMalloc((void **)&st->trouble, sizeof *st->trouble);
+    if (!bad) bad = cudaHostAlloc((void **)&st->aside, AM_ASIDES * sizeof *st->aside, cudaHostAllocDefault);
+    for (int i = 0; i < AM_ASIDES && !bad; i++) bad = cudaEventCreateWithFlags(&st->there[i], cudaEventDisableTiming);
     if (!bad && precision == AM_FP16) bad = start_scale(st);
     if (!bad) bad = cudaMemsetAsync(st->trouble, 0, sizeof *st->trouble, st->stream);
     am_status s = bad ? am_fail(e, AM_EDEVICE, AM_NOPLACE, "GPU %d, %s, gives no stream or memory: %s", how ? how->device : 0, p.name,

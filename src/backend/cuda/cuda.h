@@ -17,6 +17,9 @@ typedef struct am_cuda_block { struct am_cuda_block *next; void *at; size_t byte
 typedef struct am_cuda_slot { void *at; size_t bytes; cudaEvent_t gone; int busy; } am_cuda_slot;
 enum { CUDA_SLOTS = 4 };
 
+/* Pinned memory where a report waits for the host, with the trouble of then; `there` is recorded behind the copies. */
+typedef struct am_cuda_aside { float at[AM_ASIDE]; int trouble; } am_cuda_aside;
+
 typedef struct am_cuda_state {
     am_stream stream;
     am_graphs *graphs;          /* cuDNN's plans */
@@ -31,6 +34,8 @@ typedef struct am_cuda_state {
     size_t stage_bytes;
     am_cuda_slot slot[CUDA_SLOTS];
     int next_slot;
+    am_cuda_aside *aside;       /* [AM_ASIDES] */
+    cudaEvent_t there[AM_ASIDES];
     am_cuda_record record;
     am_cuda_block *blocks;      /* what alloc gave */
 } am_cuda_state;
@@ -45,6 +50,9 @@ void am_cuda_fault(am_backend *, const char *op, const char *fmt, ...) __attribu
 void am_cuda_late_fault(am_backend *, cudaError_t);
 /* After the launches of an operation: ask whether they were accepted. */
 void am_cuda_check(am_backend *, const char *op);
+
+/* What waiting has shown: the status for the caller, and room for the next fault. */
+am_status am_cuda_verdict(am_backend *, cudaError_t, int trouble, am_err *);
 
 /* memory.c.  At least so many bytes of device memory that last until the next operation; NULL after a fault. */
 void *am_cuda_stage(am_backend *, const char *op, size_t bytes);

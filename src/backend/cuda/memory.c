@@ -1,13 +1,14 @@
 /* memory.c: the device's memory, and the ways in and out of it.
  *
  * What goes in leaves through a ring of pinned buffers: the caller's memory is its own again when the
- * operation returns, and the copy runs beside what the host does next.  What comes out is waited for. */
+ * operation returns, and the copy runs beside what the host does next.  What comes out is waited for, save
+ * what is put aside for later. */
 #include "cuda.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PINNED = 16 << 20 };
+enum { MOST_PINNED = 64 << 20 };        /* 256 images of 224 x 224 are 38 MB */
 
 static am_dev take(am_backend *be, size_t floats)
 {
@@ -136,6 +137,26 @@ static void download(am_backend *be, size_t floats, am_dev d, void *host)
     END;
 }
 
+static void download_begin(am_backend *be, size_t floats, am_dev d, int slot)
+{
+    BEGIN_HOST("download_begin");
+    if (must_not) return;
+    am_cuda_aside *to = &st->aside[slot];
+    cudaMemcpyAsync(to->at, d.p, floats * sizeof(float), cudaMemcpyDeviceToHost, st->stream);
+    cudaMemcpyAsync(&to->trouble, st->trouble, sizeof to->trouble, cudaMemcpyDeviceToHost, st->stream);
+    cudaEventRecord(st->there[slot], st->stream);
+    END;
+}
+
+static am_status download_end(am_backend *be, size_t floats, int slot, void *host, am_err *e)
+{
+    am_cuda_state *st = am_cuda_of(be);
+    if (am_cuda_traffic(be)) return AM_OK;
+    const cudaError_t bad = cudaEventSynchronize(st->there[slot]);
+    memcpy(host, st->aside[slot].at, floats * sizeof(float));
+    return am_cuda_verdict(be, bad, bad ? 0 : st->aside[slot].trouble, e);
+}
+
 static void put(am_backend *be, am_shape s, const float *nchw, am_dev d)
 {
     BEGIN_HOST("put");
@@ -211,5 +232,6 @@ void am_cuda_memory_close(am_backend *be)
 void am_cuda_fill_memory(am_ops *t)
 {
     t->alloc = take, t->free = give_back, t->room = am_cuda_room, t->upload = upload, t->download = download;
+    t->download_begin = download_begin, t->download_end = download_end;
     t->put = put, t->get = get, t->put_bytes = put_bytes, t->gather = gather;
 }
