@@ -100,7 +100,7 @@ for cfg in $cfgs; do
             clean = of("clean")
             mixed = of("mixed")
             if ($3 !~ /^[0-9.]+,$/ || clean mixed !~ /^[0-9.]+$/) endless = 1
-            loss[++n] = clean != "" && mixed != "" ? (clean + mixed) / 2 : clean mixed
+            loss[++n] = clean != "" && mixed != "" ? (clean + mixed) / 2 : clean + mixed
             if (twice && loss[n] > 1.5 * log(100)) loss[n] /= 2
         }
         END {
