@@ -201,7 +201,71 @@ static void sixteen_bits_teach_the_mixblock_alike(void **state)
     for (int k = 0; k < 3; k++) free(g[k]);
 }
 
-T_SUITE(cuda_record, cmocka_unit_test(sixteen_bits_teach_the_mixblock_alike), cmocka_unit_test(an_overflow_holds_the_update), cmocka_unit_test(recorded_steps_give_the_same_bytes), cmocka_unit_test(a_step_is_captured_once),
+/* ---- the judge of graphs whose operations may run side by side ---- */
+
+#ifdef AM_CUDA_EMULATE_RUNTIME_H
+/* Two streams write to one place, `ordered` by an event between them or only by the fork; joined, where a graph is to come of it. */
+static cudaError_t two_writers(cudaStream_t s, cudaStream_t u, cudaEvent_t e, int *x, int ordered, int joined, cudaGraph_t *graph)
+{
+    cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed);
+    cudaMemsetAsync(x, 0, sizeof *x, s);
+    if (!ordered) cudaEventRecord(e, s);
+    cudaMemsetAsync(x, 1, sizeof *x, s);
+    if (ordered) cudaEventRecord(e, s);
+    cudaStreamWaitEvent(u, e, 0);
+    cudaMemsetAsync(x, 2, sizeof *x, u);
+    cudaEventRecord(e, u);
+    if (joined) cudaStreamWaitEvent(s, e, 0);
+    return cudaStreamEndCapture(s, graph);
+}
+
+static int launched(cudaGraphExec_t graph, cudaStream_t s, const int *x, int order)
+{
+    int got = 0;
+    am_emulate_order(order, 1);
+    cudaGraphLaunch(graph, s);
+    cudaMemcpyAsync(&got, x, sizeof got, cudaMemcpyDeviceToHost, s);
+    am_emulate_order(AM_EMULATE_VARIED, 1);
+    return got;
+}
+
+static void a_missing_dependency_shows(void **state)
+{
+    cudaStream_t s, u;
+    cudaEvent_t e;
+    cudaGraph_t graph;
+    void *x;
+    (void)state;
+    cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&u, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&e, cudaEventDisableTiming);
+    cudaMalloc(&x, sizeof(int));
+    for (int ordered = 0; ordered < 2; ordered++) {
+        cudaGraphExec_t ready;
+        long operations, pairs;
+        assert_int_equal(two_writers(s, u, e, x, ordered, 1, &graph), cudaSuccess);
+        cudaGraphInstantiate(&ready, graph, 0);
+        am_emulate_watch(1);
+        const int first = launched(ready, s, x, AM_EMULATE_AS_ISSUED), last = launched(ready, s, x, AM_EMULATE_LAST_FIRST);
+        assert_int_equal(am_emulate_watch(0), ordered ? 0 : 2);
+        assert_int_equal(first == last, ordered);
+        am_emulate_shape(&operations, &pairs);
+        assert_int_equal(operations, 3);
+        assert_int_equal(pairs, !ordered);
+        cudaGraphDestroy(graph);
+        cudaGraphExecDestroy(ready);
+    }
+    assert_int_equal(two_writers(s, u, e, x, 1, 0, &graph), cudaErrorStreamCaptureUnjoined);
+    cudaFree(x);
+    cudaEventDestroy(e);
+    cudaStreamDestroy(u);
+    cudaStreamDestroy(s);
+}
+#else
+static void a_missing_dependency_shows(void **state) { (void)state; }
+#endif
+
+T_SUITE(cuda_record, cmocka_unit_test(a_missing_dependency_shows), cmocka_unit_test(sixteen_bits_teach_the_mixblock_alike), cmocka_unit_test(an_overflow_holds_the_update), cmocka_unit_test(recorded_steps_give_the_same_bytes), cmocka_unit_test(a_step_is_captured_once),
         cmocka_unit_test(what_the_host_looks_at_is_not_recorded));
 #else
 static void is_not_built_in(void **state) { (void)state; }
