@@ -61,7 +61,7 @@ $(BUILD)/tests/run: $(OBJ) $(TEST:%.c=$(BUILD)/%.o)
 
 # Said once and before the first compiler stumbles over it.
 libraries:
-	@printf '#include <cjson/cJSON.h>\n#include <xxhash.h>\n#include <stb/stb_image.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 || \
+	@printf '#include <cjson/cJSON.h>\n#include <xxhash.h>\n#include <stb/stb_image.h>\n' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 || \
 	    { echo "make: the headers of cJSON, xxHash or stb are missing; ./scripts/setup.sh installs them" >&2; exit 1; }
 
 $(BUILD)/%.o: %.c | libraries

@@ -9,9 +9,11 @@
 #                                        carry to one that has only CUDA, in build/deps or FOLDER
 #
 #   DEPS=build/deps     such a folder, where there is no libcjson, libxxhash, libstb or libcmocka
+#   BUILT=FOLDER        automix and tests/run built before: nothing is built here
 #   CUDNN_HOME=FOLDER   where cuDNN is, if neither in the toolkit nor in Python's packages
 #   GOLDEN=FOLDER       more golden steps than tests/golden's, of the same names
-#   LIMIT=530           seconds
+#   LIMIT=530           seconds; LONGEST=150 for one test
+#   PARTS="right ..."   only these: right (tests), same (bytes), time, profile, torch, other (precisions)
 #   OUT=FOLDER          the table and one archive of everything else are copied there
 #   GPU=emulate         a rehearsal of this script by the emulation, without a GPU; no times
 #
@@ -63,7 +65,10 @@ table=$out/table.txt
 : >"$table"
 began=$(date +%s)
 limit=${LIMIT:-530}
+longest=${LONGEST:-150}
 GPU=${GPU:-1}
+parts=${PARTS:-right same time profile torch other}
+wanted() { case " $parts " in *" $1 "*) ;; *) false ;; esac; }
 left() { echo $((limit - $(date +%s) + began)); }
 row() { printf '%-34s %-8s %s\n' "$1" "$2" "$3" | tee -a "$table"; }
 
@@ -173,15 +178,16 @@ if [ "$GPU" = 1 ] && [ -z "$CUDNN_HOME" ] && make -s where GPU=1 2>&1 | grep -q 
         [ -d "$lib" ] && export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
     done
 fi
-set -- "GPU=$GPU" ${arch:+"CUDA_ARCH=$arch"} ${DEPS:+"DEPS=$DEPS"} \
+set -- "GPU=$GPU" SIMD=0 ${arch:+"CUDA_ARCH=$arch"} ${DEPS:+"DEPS=$DEPS"} \
     ${CUDNN_HOME:+"CUDNN_HOME=$CUDNN_HOME"}
 build=$(make -s --no-print-directory where "$@" 2>"$out/where.log") || {
     row build FAILED "$(tail -n 1 "$out/where.log")"
     finish
 }
 program=$(pwd)/$build/automix tests=$build/tests/run
+[ -n "$BUILT" ] && program=$BUILT/automix tests=$BUILT/tests/run
 export AUTOMIX="$program" XDG_CACHE_HOME="$out/cache"
-step build 200 make -k -j"$(nproc)" "$@" "$build/automix" ${cmocka:+"$tests"} || {
+[ -n "$BUILT" ] || step build 200 make -k -j"$(nproc)" "$@" "$build/automix" ${cmocka:+"$tests"} || {
     [ -x "$program" ] || finish
     [ -x "$tests" ] || cmocka=
 }
@@ -189,47 +195,49 @@ step start 60 "$program" bench tests/tiny.cfg -backend cuda -steps 2 -plans rule
     row "  backend" "" "$(sed -n 's/.*"about":"\([^"]*\)".*/\1/p' "$out/start.log")"
 
 # ---- right first.  All at once: they wait for cuDNN's plans more than for the device ----
-suites="cuda cuda_kernels cuda_plans cuda_record backends backends_conv backends_rows"
-suites="$suites backends_pairing golden step_order"
-[ "$GPU" = 1 ] && suites="$suites gradients step methods_train"
-if [ -n "$cmocka" ]; then
-    for suite in $suites; do begin "test_$suite" 150 "$tests" -backend cuda "$suite"; done
-    if [ "$GPU" = 1 ] && command -v compute-sanitizer >/dev/null; then
-        for suite in cuda_kernels backends_rows; do
-            begin "memcheck_$suite" 150 compute-sanitizer --error-exitcode 9 \
-                "$tests" -backend cuda $suite
-        done
-        begin racecheck_backends_pairing 150 compute-sanitizer --tool racecheck --error-exitcode 9 \
-            "$tests" -backend cuda backends_pairing
+right() {
+    suites="cuda cuda_kernels cuda_plans cuda_record backends backends_conv backends_rows"
+    suites="$suites backends_pairing golden step_order"
+    [ "$GPU" = 1 ] && suites="$suites gradients step methods_train"
+    if [ -n "$cmocka" ]; then
+        for suite in $suites; do begin "test_$suite" "$longest" "$tests" -backend cuda "$suite"; done
+        if [ "$GPU" = 1 ] && command -v compute-sanitizer >/dev/null; then
+            for suite in cuda_kernels backends_rows; do
+                begin "memcheck_$suite" "$longest" compute-sanitizer --error-exitcode 9 \
+                    "$tests" -backend cuda $suite
+            done
+            begin racecheck_backends_pairing "$longest" compute-sanitizer --tool racecheck \
+                --error-exitcode 9 "$tests" -backend cuda backends_pairing
+        fi
     fi
-fi
-# golden steps of another implementation, in every precision; the gradients of so small a net are
-# off by tenths in 16 bits
-if command -v python3 >/dev/null; then
-    for folder in tests/golden ${GOLDEN:+"$GOLDEN"}; do
-        for cfg in "$folder"/*.cfg; do
-            set=$(basename "$cfg" .cfg)
-            for most in fp32=5e-4 tf32=5e-2 fp16=0.2 bf16=0.5; do
-                p=${most%=*} name=$(basename "$folder")_${set}_${most%=*}
-                begin "replay_$name" 60 scripts/gpu_check.sh replay "$folder/$set" "$p" \
-                    "${most#*=}" "$out/$name.safetensors"
+    # golden steps of another implementation, in every precision; the gradients of so small a net
+    # are off by tenths in 16 bits
+    if command -v python3 >/dev/null; then
+        for folder in tests/golden ${GOLDEN:+"$GOLDEN"}; do
+            for cfg in "$folder"/*.cfg; do
+                set=$(basename "$cfg" .cfg)
+                for most in fp32=5e-4 tf32=5e-2 fp16=0.2 bf16=0.5; do
+                    p=${most%=*} name=$(basename "$folder")_${set}_${most%=*}
+                    begin "replay_$name" 60 scripts/gpu_check.sh replay "$folder/$set" "$p" \
+                        "${most#*=}" "$out/$name.safetensors"
+                done
             done
         done
+    else
+        row replay skipped "no python3 for tests/golden/compare.py"
+    fi
+    together
+    again=
+    for name in $failed; do case $name in test_*) again="$again ${name#test_}" ;; esac; done
+    # where: a second, blocking run names the kernel
+    for suite in $again; do
+        begin "where_$suite" 60 env CUDA_LAUNCH_BLOCKING=1 "$tests" -backend cuda "$suite"
     done
-else
-    row replay skipped "no python3 for tests/golden/compare.py"
-fi
-together
-again=
-for name in $failed; do case $name in test_*) again="$again ${name#test_}" ;; esac; done
-# where: a second, blocking run names the kernel
-for suite in $again; do
-    begin "where_$suite" 60 env CUDA_LAUNCH_BLOCKING=1 "$tests" -backend cuda "$suite"
-done
-together
+    together
+}
 
 # ---- the same seed gives the same bytes: twice, recorded or not, killed or not ----
-same() {
+same_bytes() {
     a=$(ls "$out/$1"/*_final.weights 2>/dev/null) b=$(ls "$out/$2"/*_final.weights 2>/dev/null)
     if [ -n "$a" ] && cmp -s "$a" "$b"; then row "same_bytes_$2" ok "as $1"
     else row "same_bytes_$2" FAILED "$1 and $2, of one seed, differ or did not end"; fi
@@ -243,25 +251,27 @@ train() {
     begin "train_$run" 90 "$program" classifier train "$out/$run.data" "$cfg" \
         -backend cuda -seed 1 -epochs 1 "$@"
 }
-cfg=cfg/shapes_automix.cfg few=
-[ "$GPU" = 1 ] || cfg=tests/tiny.cfg few="-train 100 -valid 50 -size 16"
-# shellcheck disable=SC2086 # few is words
-if step make_set 60 "$program" data shapes "$out/set" $few; then
-    for p in bf16 fp16 tf32 fp32; do
-        for k in 1 2; do train ${p}_$k -precision $p -plans rule; done
-    done
-    train bf16_uncaptured -precision bf16 -plans rule -uncaptured
-    [ "$GPU" = 1 ] && begin repeat 150 env BACKENDS=cuda TRIES=1 tests/repeat.sh
-    together
-    for p in bf16 fp16 tf32 fp32; do same ${p}_1 ${p}_2; done
-    same bf16_1 bf16_uncaptured
-    # engines measured without a flag, and found again
-    train measured_1 -precision bf16
-    together
-    train measured_2 -precision bf16
-    together
-    same measured_1 measured_2
-fi
+same() {
+    cfg=cfg/shapes_automix.cfg few=
+    [ "$GPU" = 1 ] || cfg=tests/tiny.cfg few="-train 100 -valid 50 -size 16"
+    # shellcheck disable=SC2086 # few is words
+    if step make_set 60 "$program" data shapes "$out/set" $few; then
+        for p in bf16 fp16 tf32 fp32; do
+            for k in 1 2; do train ${p}_$k -precision $p -plans rule; done
+        done
+        train bf16_uncaptured -precision bf16 -plans rule -uncaptured
+        [ "$GPU" = 1 ] && begin repeat 150 env BACKENDS=cuda TRIES=1 tests/repeat.sh
+        together
+        for p in bf16 fp16 tf32 fp32; do same_bytes ${p}_1 ${p}_2; done
+        same_bytes bf16_1 bf16_uncaptured
+        # engines measured without a flag, and found again
+        train measured_1 -precision bf16
+        together
+        train measured_2 -precision bf16
+        together
+        same_bytes measured_1 measured_2
+    fi
+}
 
 # ---- whole steps on made-up images, one at a time: engines by rule, measured, then timed ----
 # bench NAME CFG PRECISION STEPS ARGUMENTS...
@@ -274,55 +284,83 @@ bench() {
     range="$(number ms_per_step "$f") ($range), $(number peak_bytes "$f") bytes"
     row "  ms per step (min, max)" "" "$range"
 }
-if [ "$GPU" != 1 ]; then
-    bench tiny tests/tiny.cfg bf16 2
-    finish
-fi
-for net in resnet18_automix resnet18_none; do
-    plans=$out/${net}_bf16.plans
-    bench "rule_${net}_bf16" "cfg/$net.cfg" bf16 100 -plans rule
-    bench "tune_${net}_bf16" "cfg/$net.cfg" bf16 3 -plans "$plans"
-    bench "${net}_bf16" "cfg/$net.cfg" bf16 300 -plans "$plans"
-done
 net=cfg/resnet18_automix.cfg plans=$out/resnet18_automix_bf16.plans
-bench uncaptured_resnet18_automix $net bf16 50 -uncaptured -plans "$plans"
+time_steps() {
+    for name in resnet18_automix resnet18_none; do
+        bench "rule_${name}_bf16" "cfg/$name.cfg" bf16 100 -plans rule
+        bench "tune_${name}_bf16" "cfg/$name.cfg" bf16 3 -plans "$out/${name}_bf16.plans"
+        bench "${name}_bf16" "cfg/$name.cfg" bf16 300 -plans "$out/${name}_bf16.plans"
+    done
+    bench uncaptured_resnet18_automix $net bf16 50 -uncaptured -plans "$plans"
+    wide=cfg/cifar100/resnext50_automix.cfg
+    bench tune_resnext50_automix_bf16 $wide bf16 3 -plans "$out/resnext50_automix_bf16.plans" &&
+        bench resnext50_automix_bf16 $wide bf16 60 -plans "$out/resnext50_automix_bf16.plans"
+}
+
+# where a step's time goes: each kernel's own time, of the last step of three, by name
+profile() {
+    command -v ncu >/dev/null && command -v python3 >/dev/null || return
+    name=$(basename "$1" .cfg)
+    step "profile_$name" 90 ncu --clock-control none --cache-control none --print-kernel-base demangled \
+        --metrics gpu__time_duration.sum --csv "$program" bench "$1" -backend cuda -precision bf16 \
+        -steps 1 -uncaptured -plans "$out/${name}_bf16.plans" || return
+    python3 - "$out/profile_$name.log" <<'PY' | tee "$out/kernels_$name.txt" | head -n 45
+import csv, re, sys
+rows = [r for r in csv.DictReader(l for l in open(sys.argv[1]) if l.startswith('"'))
+        if r.get("Metric Name") == "gpu__time_duration.sum"]
+scale = {"n": 1e-3, "u": 1, "m": 1e3, "s": 1e6}
+seen = [(r["Kernel Name"], r["Grid Size"], r["Block Size"],
+         scale[r["Metric Unit"][0]] * float(r["Metric Value"].replace(",", ""))) for r in rows]
+names = [s[:3] for s in seen]
+period = next((p for p in range(20, len(names) // 2) if names[-p:] == names[-2 * p:-p]), len(names))
+step = seen[-period:]
+print(f"{sum(s[3] for s in step):10.1f} us in {period} kernels of one step; {len(seen)} seen")
+sums = {}
+for name, grid, block, us in step:
+    short = re.sub(r"\(anonymous namespace\)::|void |__nv_dl_wrapper_t|__nv_dl_tag", "", name)[:150]
+    t, n = sums.get(short, (0, 0))
+    sums[short] = (t + us, n + 1)
+for short in sorted(sums, key=lambda k: -sums[k][0]):
+    print(f"{sums[short][0]:10.1f} us {sums[short][1]:5d} x  {short}")
+print("in order:")
+for name, grid, block, us in step:
+    print(f"{us:8.2f} {grid} {block} {name[:300]}")
+PY
+}
 
 # the other side, and ours once more behind it: what else the machine does shows as a difference
-if python3 -c 'import torch; raise SystemExit(not torch.cuda.is_available())' 2>/dev/null; then
-    for mode in eager graph compile; do
-        step torch_automix_$mode 150 python3 bench/torch_automix.py --mode $mode --steps 100 &&
-            row "  ms per step" "" "$(number ms_per_step "$out/torch_automix_$mode.log")"
-        [ $mode = graph ] && bench again_resnet18_automix_bf16 $net bf16 300 -plans "$plans"
+torch() {
+    if ! python3 -c 'import torch; raise SystemExit(not torch.cuda.is_available())' 2>/dev/null; then
+        row torch "" "no PyTorch with CUDA here: only ours is timed"
+        return
+    fi
+    for mode in ${MODES:-eager graph compile}; do
+        for what in automix none; do
+            step torch_${what}_$mode 150 python3 bench/torch_automix.py --step $what --mode $mode \
+                --steps 100 &&
+                row "  ms per step" "" "$(number ms_per_step "$out/torch_${what}_$mode.log")"
+        done
+        bench again_${mode}_automix $net bf16 300 -plans "$plans"
     done
-    step torch_none_graph 60 python3 bench/torch_automix.py --step none --mode graph --steps 100 &&
-        row "  ms per step" "" "$(number ms_per_step "$out/torch_none_graph.log")"
-else
-    row torch "" "no PyTorch with CUDA here: only ours is timed"
-fi
+}
 
-# where a step's time goes: the kernels of some steps, by name
-if command -v ncu >/dev/null && command -v python3 >/dev/null; then
-    step profile 60 ncu --clock-control none --metrics gpu__time_duration.sum --csv \
-        --launch-skip 3000 --launch-count 800 "$program" bench $net -backend cuda -precision bf16 \
-        -steps 4 -uncaptured -plans "$plans" &&
-        python3 - "$out/profile.log" <<'PY' | tee "$out/kernels.txt"
-import csv, re, sys
-times, counts = {}, {}
-lines = [l for l in open(sys.argv[1]) if l.startswith('"')]
-for r in csv.DictReader(lines):
-    if r.get("Metric Name") != "gpu__time_duration.sum":
-        continue
-    name = re.sub(r"\(.*", "", r["Kernel Name"])[:70]
-    scale = {"ns": 1e-3, "us": 1, "ms": 1e3}.get(r["Metric Unit"].replace("second", "s")[:2], 1e-3)
-    times[name] = times.get(name, 0) + scale * float(r["Metric Value"].replace(",", ""))
-    counts[name] = counts.get(name, 0) + 1
-for name in sorted(times, key=times.get, reverse=True)[:25]:
-    print(f"{times[name]:10.1f} us {counts[name]:5d} x  {name}")
-PY
+other() {
+    for p in fp16 tf32 fp32; do
+        plans=$out/resnet18_automix_$p.plans
+        bench "tune_resnet18_automix_$p" $net "$p" 3 -plans "$plans" &&
+            bench "resnet18_automix_$p" $net "$p" 100 -plans "$plans"
+    done
+}
+
+wanted right && right
+if [ "$GPU" != 1 ]; then
+    wanted same && same
+    wanted time && bench tiny tests/tiny.cfg bf16 2
+    finish
 fi
-for p in fp16 tf32 fp32; do
-    plans=$out/resnet18_automix_$p.plans
-    bench "tune_resnet18_automix_$p" cfg/resnet18_automix.cfg "$p" 3 -plans "$plans" &&
-        bench "resnet18_automix_$p" cfg/resnet18_automix.cfg "$p" 100 -plans "$plans"
-done
+wanted time && time_steps
+wanted profile && { profile cfg/resnet18_automix.cfg; profile cfg/resnet18_none.cfg; }
+wanted same && same
+wanted torch && torch
+wanted other && other
 finish

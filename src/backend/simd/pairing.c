@@ -31,9 +31,9 @@ typedef struct pairing_job {
     float *mask;
 } pairing_job;
 
-/* What a worker needs for one sample: two sides, a transposed one, values, features as float. */
+/* What a worker needs for one sample: two sides, a transposed one, values, features as float, factors. */
 typedef struct pairing_room {
-    float *query, *key, *turned, *value, *z;
+    float *query, *key, *turned, *value, *z, *lengths;
 } pairing_room;
 
 static size_t pairing_take(float **to, float *from, size_t at, size_t floats)
@@ -49,7 +49,8 @@ static size_t pairing_room_place(const pairing_job *k, float *room, pairing_room
     at = pairing_take(&r->key, room, at, side);
     at = pairing_take(&r->turned, room, at, (size_t)k->columns * (size_t)k->width);
     at = pairing_take(&r->value, room, at, (size_t)k->width);
-    return pairing_take(&r->z, room, at, (size_t)k->pixels * (size_t)am_simd_up(k->p->c, 16));
+    at = pairing_take(&r->z, room, at, (size_t)k->pixels * (size_t)am_simd_up(k->p->c, 16));
+    return pairing_take(&r->lengths, room, at, (size_t)k->columns);
 }
 
 static size_t pairing_place(am_backend *be, const am_pairing *p, int n, float *saved,
@@ -162,25 +163,38 @@ static void pairing_project_item(const void *arg, int sample, int worker)
     }
 }
 
-/* Each of the depth columns to mean 0 and variance 1 over the pixels (cpu/pairing.c says why); where
- * lengths is not NULL it gets the factors. */
+/* v in the first n lanes, 0 in the others. */
+INLINE vec first_lanes(vec v, int n)
+{
+    vec_int lane;
+    UNROLL for (int i = 0; i < W; i++) lane[i] = i;
+    return (vec)((vec_int)v & (lane < (vec_int){0} + n));
+}
+
+/* Each of the depth columns to mean 0 and variance 1 over the pixels (cpu/pairing.c says why); lengths
+ * [columns] gets the factors, 1 for the other columns. */
 static void pairing_normalise(const pairing_job *k, float *side, float *lengths)
 {
-    for (int d = 0; d < k->p->depth; d++) {
-        float mean = 0, square = 0;
-        for (int i = 0; i < k->pixels; i++) mean += side[i * k->columns + d];
-        mean /= (float)k->pixels;
+    const float share = 1 / (float)k->pixels;
+    for (int d = 0; d < k->columns; d += W, side += W) {
+        vec mean = all(0), square = all(0);
+        for (int i = 0; i < k->pixels; i++) mean += load(side + i * k->columns);
+        mean = first_lanes(mean * all(share), k->p->depth - d);
         for (int i = 0; i < k->pixels; i++) {
-            float v = side[i * k->columns + d] -= mean;
+            vec v = load(side + i * k->columns) - mean;
             square += v * v;
         }
-        float scale = 1 / sqrtf(square / (float)k->pixels + AM_PAIRING_EPS);
-        for (int i = 0; i < k->pixels; i++) side[i * k->columns + d] *= scale;
-        if (lengths) lengths[d] = scale;
+        for (int l = 0; l < W; l++)
+            lengths[d + l] =
+                d + l < k->p->depth ? 1 / sqrtf(square[l] * share + AM_PAIRING_EPS) : 1;
+        const vec scale = load(lengths + d);
+        for (int i = 0; i < k->pixels; i++)
+            store(side + i * k->columns, (load(side + i * k->columns) - mean) * scale);
     }
 }
 
-/* One side of a pair: projection plus `share` of lambda's column, normalised where asked.  Column `depth` is the value, those after it are 0. */
+/* One side of a pair: projection plus `share` of lambda's column, normalised where asked, with the factors in
+ * lengths [columns].  Column `depth` is the value, those after it are 0. */
 static void pairing_side(const pairing_job *k, int sample, float share, float *to, float *lengths)
 {
     const float *from = k->projected + (size_t)sample * (size_t)(k->pixels * k->columns);
@@ -191,11 +205,26 @@ static void pairing_side(const pairing_job *k, int sample, float share, float *t
     if (k->p->normalise) pairing_normalise(k, to, lengths);
 }
 
+/* The largest of `width` numbers, a multiple of W. */
+INLINE float largest(int width, const float *row)
+{
+    vec most = load(row);
+    for (int i = W; i < width; i += W) {
+        vec v = load(row + i);
+        vec_int more = (vec_int)(v > most);
+        most = (vec)(((vec_int)v & more) | ((vec_int)most & ~more));
+    }
+    float best = most[0];
+    for (int l = 1; l < W; l++) best = most[l] > best ? most[l] : best;
+    return best;
+}
+
 /* Softmax of `scale` times the first n numbers of a row, in place, the rest 0; returns its entropy. */
 static float pairing_attend(int n, int width, float scale, float *row)
 {
-    float most = row[0], sum = 0, along = 0;
-    for (int i = 1; i < n; i++) most = row[i] > most ? row[i] : most;
+    float sum = 0, along = 0;
+    for (int i = n; i < width; i++) row[i] = row[0];
+    const float most = largest(width, row);
     for (int i = n; i < width; i++) row[i] = most;
     vec sums = all(0), alongs = all(0);
     for (int i = 0; i < width; i += W) {
@@ -219,8 +248,8 @@ static void pairing_item(const void *arg, int i, int worker)
     const am_pairing *p = k->p;
     const int n = k->pixels, plane = n * p->scale * p->scale;
     pairing_room r = pairing_room_of(k, worker);
-    pairing_side(k, i, k->lam[i], r.query, NULL);
-    pairing_side(k, k->perm[i], 1 - k->lam[i], r.key, NULL);
+    pairing_side(k, i, k->lam[i], r.query, r.lengths);
+    pairing_side(k, k->perm[i], 1 - k->lam[i], r.key, r.lengths);
     for (int x = 0; x < k->width; x++) {
         for (int d = 0; d < p->depth; d++)
             r.turned[d * k->width + x] = x < n ? r.key[x * k->columns + d] : 0;

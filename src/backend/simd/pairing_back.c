@@ -38,8 +38,8 @@ static size_t pairing_area_place(const pairing_job *k, float *room, pairing_area
     at = pairing_take(&r->dkey, room, at, side);
     at = pairing_take(&r->ds, room, at, n * (size_t)k->width);
     at = pairing_take(&r->dl, room, at, n);
-    at = pairing_take(&r->query_length, room, at, (size_t)k->p->depth);
-    return pairing_take(&r->key_length, room, at, (size_t)k->p->depth);
+    at = pairing_take(&r->query_length, room, at, (size_t)k->columns);
+    return pairing_take(&r->key_length, room, at, (size_t)k->columns);
 }
 
 static size_t pairing_grad_place(am_backend *be, int n, float *scratch, pairing_grad *s)
@@ -61,20 +61,24 @@ static size_t pairing_scratch(am_backend *be, const am_pairing *p, int n)
     return pairing_grad_place(be, n, NULL, &s);
 }
 
+/* From the gradient of a normalised side q to that of the side before; the other columns stay. */
 static void pairing_lengths_back(const pairing_job *k, const float *q, const float *length,
                                  float *dq)
 {
-    for (int d = 0; d < k->p->depth; d++, q++, dq++) {
-        float mean = 0, along = 0;
+    const vec share = all(1 / (float)k->pixels);
+    for (int d = 0; d < k->p->depth; d += W, q += W, dq += W) {
+        vec mean = all(0), along = all(0);
         for (int i = 0; i < k->pixels; i++) {
-            mean += dq[i * k->columns];
-            along += q[i * k->columns] * dq[i * k->columns];
+            vec g = load(dq + i * k->columns);
+            mean += g;
+            along += load(q + i * k->columns) * g;
         }
-        mean /= (float)k->pixels;
-        along /= (float)k->pixels;
-        for (int i = 0; i < k->pixels; i++)
-            dq[i * k->columns] =
-                length[d] * (dq[i * k->columns] - mean - q[i * k->columns] * along);
+        mean = first_lanes(mean * share, k->p->depth - d);
+        along = first_lanes(along * share, k->p->depth - d);
+        for (int i = 0; i < k->pixels; i++) {
+            float *to = dq + i * k->columns;
+            store(to, load(length + d) * (load(to) - mean - load(q + i * k->columns) * along));
+        }
     }
 }
 
@@ -108,11 +112,12 @@ static void pairing_scores_back(const pairing_grad *s, int i, const pairing_room
 static void pairing_sum_columns(const pairing_job *k, const float *d, float share, float *last,
                                 float *bias)
 {
-    for (int i = 0; i < k->pixels; i++, d += k->columns)
-        for (int c = 0; c < k->columns; c++) {
-            bias[c] += d[c];
-            last[c] += share * d[c];
-        }
+    for (int c = 0; c < k->columns; c += W) {
+        vec sum = all(0);
+        for (int i = 0; i < k->pixels; i++) sum += load(d + i * k->columns + c);
+        store(bias + c, load(bias + c) + sum);
+        store(last + c, load(last + c) + all(share) * sum);
+    }
 }
 
 static void pairing_add(const pairing_grad *s, const float *d, int sample, float *room, float *sum)
@@ -154,7 +159,7 @@ static void pairing_back_item(const void *arg, int part, int worker)
         pairing_scores_back(s, i, &r, &t);
         const float *dv = r.turned;
         matrices dquery = {.m = n,
-                           .n = k->columns,
+                           .n = am_simd_up(depth, 16),
                            .k = n,
                            .a = t.ds,
                            .stride_i = (size_t)k->width,
@@ -164,7 +169,7 @@ static void pairing_back_item(const void *arg, int part, int worker)
                            .c = t.dquery,
                            .stride_c = (size_t)k->columns};
         matrices dkey = {.m = n,
-                         .n = k->columns,
+                         .n = am_simd_up(depth, 16),
                          .k = n,
                          .a = t.ds,
                          .stride_i = 1,
@@ -180,7 +185,8 @@ static void pairing_back_item(const void *arg, int part, int worker)
             pairing_lengths_back(k, r.key, t.key_length, t.dkey);
         }
         for (int x = 0; x < n; x++) {
-            t.dquery[x * k->columns + depth] = 0;
+            for (int c = depth; c < k->columns; c++)
+                t.dquery[x * k->columns + c] = t.dkey[x * k->columns + c] = 0;
             t.dkey[x * k->columns + depth] = dv[x];
         }
         pairing_sum_columns(k, t.dquery, k->lam[i], last, bias);
