@@ -292,6 +292,7 @@ struct am_backend {
     am_precision precision;
     int rests;                  /* no conv_back will come: set before the first conv_plan */
     int fuses;                  /* conv and norm take residual and activation along at no cost: the plan uses it (plan.c) */
+    int doubles;                /* it gains where clean and mixed images go as one batch, with two groups of statistics (lesson.c) */
     int ahead;                  /* steps that the host may issue beyond the one whose report it reads; < AM_ASIDES */
     int layer;                  /* at work, for messages; 0: none */
     char note[120];             /* what alloc has to say about its last refusal, or empty */

@@ -1,5 +1,4 @@
-/* mixer.c: what all methods share: chance, lessons, and the step of every method that only makes
- * a new batch:
+/* mixer.c: what all methods share: chance, and the step of every method that only makes a new batch:
  *
  *   without a teacher       the mixed batch teaches the head that predicts
  *   [momentum_teacher]      with clean_loss=1 the clean batch teaches `clean` and the mixed one `mixed`;
@@ -68,48 +67,6 @@ void am_draw_pair(am_trainer *t, am_rng *r, int which, double lambda, int no_rep
     for (int i = 0; i < t->n; i++) lam[i] = (float)lambda;
 }
 
-am_status am_lesson_make(am_lesson *s, am_trainer *t, am_trip trip, const am_weights *w, int loss,
-                         am_err *e)
-{
-    size_t mark = am_space_mark(&t->space);
-    trip.n = t->n;
-    s->loss = loss;
-    AM_TRY(am_pass_make(&s->pass, &s->plan, &t->net, trip, w, &t->space, e));
-    am_space_release(&t->space, mark);
-    return AM_OK;
-}
-
-void am_teach(am_trainer *t, am_lesson *s, am_dev x, am_dev q)
-{
-    const am_ops *o = t->be->ops;
-    am_pass *p = &s->pass;
-    p->given = x;
-    p->q = q;
-    p->seed = am_state_dev(t, t->seed);
-    p->scale = am_update_share(t);
-    am_forward(p);
-    o->mean(t->be, t->n, p->scale, am_loss(p),
-            (am_grad){am_at(t->report, AM_REPORT_LOSS + (size_t)s->loss), 1});
-    if (s->loss == AM_LOSS_CLEAN)
-        o->score(t->be, t->n, t->classes, 1, am_y(p, &t->net.layer[s->plan.trip.to]),
-                 am_state_dev(t, t->labels), am_loss(p), am_at(t->report, AM_REPORT_TALLY));
-    am_backward(p);
-}
-
-am_status am_mix_lessons(am_mix *m, am_trainer *t, am_err *e)
-{
-    int both = t->has_teacher && t->follow.clean_loss;
-    am_trip trip = {.from = 0, .flags = AM_TRAIN | AM_GRAD_WEIGHTS};
-    m->clean.plan.net = NULL;
-    if (both) {
-        trip.to = t->clean_head;
-        AM_TRY(am_lesson_make(&m->clean, t, trip, &t->student, AM_LOSS_CLEAN, e));
-    }
-    trip.to = both ? t->mixed_head : t->clean_head;
-    trip.also = m->also;
-    return am_lesson_make(&m->mixed, t, trip, &t->student, AM_LOSS_MIXED, e);
-}
-
 am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
 {
     if (m->type->setup) AM_TRY(m->type->setup(m, t, e));
@@ -119,7 +76,7 @@ am_status am_mix_setup(am_mix *m, am_trainer *t, am_err *e)
     if (t->has_teacher && !m->shows && last > 0)
         AM_TRY(am_lesson_make(&m->look, t, (am_trip){.to = last, .flags = AM_TRAIN}, &t->teacher, 0,
                               e));
-    return m->type->run ? AM_OK : am_mix_lessons(m, t, e);
+    return m->type->run ? AM_OK : am_mix_lessons(m, t, 0, e);
 }
 
 void am_prepare(void *trainer, const unsigned char *pixel, am_rng *r, unsigned char *extra)
@@ -187,13 +144,6 @@ void am_step_learn(am_trainer *t, am_mix *m)
         t->be->ops->begin(t->be, m->type);
         learn(t, m);
     } while (t->be->ops->end(t->be));
-}
-
-void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)
-{
-    if (m->clean.plan.net)
-        am_teach(t, &m->clean, am_here(&t->space, t->x), am_here(&t->space, t->q));
-    am_teach(t, &m->mixed, mixed_x, mixed_q);
 }
 
 void am_levels(const am_net_options *o, float mean[AM_MAX_LIST], float std[AM_MAX_LIST])

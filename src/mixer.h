@@ -57,6 +57,7 @@ struct am_mix {
     void *options, *state;
     am_loc loc;
     am_lesson clean, mixed;     /* of the common step */
+    am_lesson trunk;            /* where both go as one batch: up to the last layer that they share (lesson.c) */
     int also;                   /* a layer that the mixed lesson computes too (set in setup); 0: none */
     am_lesson look;             /* the teacher at the clean batch, so that its statistics fit its weights */
     int shows;                  /* set in setup: the method shows the teacher images itself */
@@ -94,7 +95,7 @@ struct am_trainer {
 
     am_pair pair[2];
     am_slot labels, mask_weight, mask_limit, seed;  /* mask_limit: length the MixBlock's gradient is kept to */
-    am_place x, q, mixed_x, mixed_q, mixed_mask;/* the batch; the student's mixture and its mask */
+    am_place x, q, mixed_x, mixed_q, mixed_mask;/* the batch; the student's mixture, right behind it, and its mask */
     am_place judged_x, judged_q, judged_mask;   /* AutoMix: the mixture that teaches the MixBlock */
     am_dev set;                 /* the training set's bytes, or nowhere (resident.c) */
     int set_images, set_reflect;
@@ -143,8 +144,11 @@ static inline float am_update_share(const am_trainer *t) { return 1.0f / ((float
 am_status am_lesson_make(am_lesson *, am_trainer *, am_trip, const am_weights *, int loss, am_err *);
 void am_teach(am_trainer *, am_lesson *, am_dev x, am_dev q);   /* forward, loss into the report, backward */
 
-/* The common step's two lessons, for methods with `run` that only mix elsewhere. */
-am_status am_mix_lessons(am_mix *, am_trainer *, am_err *);
+/* Clean and mixed images for the student, each to its head; as one batch where the backend gains by it. */
+am_status am_student_lessons(am_mix *, am_trainer *, am_err *);
+/* The common step's two lessons.  apart: the mixed one's pass is tapped, so it must be one of its own. */
+am_status am_mix_lessons(am_mix *, am_trainer *, int apart, am_err *);
+/* Teach them; mixed_x is the trainer's own mixed_x where both go as one. */
 void am_mix_teach(am_trainer *, am_mix *, am_dev mixed_x, am_dev mixed_q);
 
 /* What a byte's level becomes: mean and std of each channel. */

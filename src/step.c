@@ -85,27 +85,32 @@ am_status am_step_read(am_trainer *t, long step, float report[AM_REPORT], am_err
     return t->be->ops->download_end(t->be, AM_REPORT, (int)(step % AM_ASIDES), report, e);
 }
 
-/* Run the student forward over the batch at hand, one layer at a time, asking after each.  The
- * guard has kept the update back, so the weights are those that made the bad number. */
-const am_layer *am_find_not_finite(am_trainer *t, am_err *e)
+/* Run a pass over the batch at hand, one layer at a time, asking after each; NULL: all is finite. */
+static const am_layer *first_not_finite(am_trainer *t, const am_pass *p)
 {
     const am_ops *op = t->be->ops;
-    am_mix *m = am_step_mix(t);
-    const am_pass *p = m->clean.plan.net   ? &m->clean.pass
-                       : m->mixed.plan.net ? &m->mixed.pass
-                                           : NULL;
     am_dev flag = t->clip_scratch;
-    (void)e;
-    if (!p) return NULL;
-    for (int i = 1; i < t->net.layers; i++) {
+    for (int i = p->plan->trip.from + 1; i < t->net.layers; i++) {
         const am_layer *l = &t->net.layer[i];
         float bad = 0;
         if (!p->plan->run[i] || p->plan->fused[i] < 0) continue;
         l->type->forward(p, l);
         op->fill(t->be, 1, 0, flag);
-        op->finite(t->be, am_batch_of(l->out, t->n), am_y(p, l), flag);
+        op->finite(t->be, am_y_shape(p, l), am_y(p, l), flag);
         op->download(t->be, 1, flag, &bad);
         if (bad) return l;
     }
     return NULL;
+}
+
+/* The guard has kept the update back, so the student's weights are those that made the bad number. */
+const am_layer *am_find_not_finite(am_trainer *t, am_err *e)
+{
+    const am_mix *m = am_step_mix(t);
+    const am_lesson *const lessons[] = {&m->trunk, m->clean.plan.net ? &m->clean : &m->mixed};
+    const am_layer *bad = NULL;
+    (void)e;
+    for (int i = 0; i < 2 && !bad; i++)
+        if (lessons[i]->plan.net) bad = first_not_finite(t, &lessons[i]->pass);
+    return bad;
 }

@@ -31,7 +31,7 @@ am_status am_taps_open(am_taps *s, am_mix *m, am_trainer *t, const am_layers *gi
     s->keep = am_space_push(&t->space, s->room);
     s->spare = am_space_push(&t->space, s->room);
     s->mask = am_space_push(&t->space, (size_t)t->n * s->pixels);
-    AM_TRY(am_mix_lessons(m, t, e));
+    AM_TRY(am_mix_lessons(m, t, 1, e));
     for (int i = 0; i < s->count; i++) {
         int l = s->layer[i];
         const char *name = t->net.layer[l].name ? t->net.layer[l].name : t->net.layer[l].type->name;

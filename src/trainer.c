@@ -144,8 +144,8 @@ static am_status lay_out(am_trainer *t, const am_trainer_options *o, am_err *e)
     if (t->be->resident) t->windows = am_claim(t, AM_WINDOW * n);
     AM_TRY(make_stretches(t, e));
     t->x = am_space_push(&t->space, image);
-    t->q = am_space_push(&t->space, rows);
     t->mixed_x = am_space_push(&t->space, image);
+    t->q = am_space_push(&t->space, rows);
     t->mixed_q = am_space_push(&t->space, rows);
     t->mixed_mask = am_space_push(&t->space, plane);
     if (!o->learn) return AM_OK;

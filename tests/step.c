@@ -77,6 +77,7 @@ static void routes(am_backend *be)
 {
     t_lab l;
     float report[AM_REPORT];
+    be->doubles = 0;            /* two lessons, to give by hand */
     t_lab_stir(&l, be, "batch=5\n", "", 1);
     am_trainer *t = &l.t;
     am_mix *m = &t->mix[0];

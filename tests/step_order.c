@@ -41,6 +41,7 @@ static void statistics(am_backend *be)
 {
     t_lab l;
     float report[AM_REPORT];
+    be->doubles = 0;            /* two lessons, to give by hand */
     t_lab_stir(&l, be, "batch=5\n", "", 1);
     am_trainer *t = &l.t;
     am_mix *m = &t->mix[0];
@@ -101,6 +102,7 @@ static void fused(am_backend *be)
     if (!be->fuses) return;
     for (int road = 0; road < 2; road++) {
         t_lab l;
+        be->doubles = 0;
         be->fuses = road;
         t_lab_stir(&l, be, "batch=5\n", "", 1);
         t_clear_gradients(&l);
@@ -127,6 +129,48 @@ static void fused_and_plain_agree(void **state)
 {
     (void)state;
     t_each_machine(2, fused);
+}
+
+/* Clean and mixed images as one batch, and each by itself. */
+static void doubled(am_backend *be)
+{
+    float *g[2], *stats[2], report[2][AM_REPORT];
+    size_t n = 0, buffers = 0;
+    for (int road = 0; road < 2; road++) {
+        t_lab l;
+        be->doubles = road;
+        t_lab_stir(&l, be, "batch=5\n", "", 1);
+        t_clear_gradients(&l);
+        t_learn(&l, report[road]);
+        const am_mix *m = &l.t.mix[0];
+        assert_int_equal(m->trunk.plan.net != NULL, road);
+        if (road) {
+            const am_trip *trunk = &m->trunk.plan.trip;
+            assert_int_equal(trunk->n, 10);
+            assert_int_equal(trunk->groups, 2);
+            assert_int_equal(m->clean.plan.trip.from, trunk->to);
+            assert_int_equal(m->mixed.plan.trip.from, trunk->to);
+        }
+        n = l.t.net.learned;
+        buffers = l.t.net.buffers;
+        g[road] = t_get(be, l.t.student.grad, n);
+        stats[road] = t_get(be, l.t.student.buffer, buffers);
+        t_lab_close(&l);
+    }
+    assert_true(t_off(g[1], g[0], n) < 2e-5);
+    assert_true(t_off(stats[1], stats[0], buffers) < 1e-5);
+    for (int k = 0; k < AM_REPORT; k++)
+        assert_true(fabsf(report[0][k] - report[1][k]) <= 1e-5f + 1e-5f * fabsf(report[0][k]));
+    for (int road = 0; road < 2; road++) {
+        free(g[road]);
+        free(stats[road]);
+    }
+}
+
+static void one_batch_or_two(void **state)
+{
+    (void)state;
+    t_each_machine(2, doubled);
 }
 
 /* subdivisions=2: two batches of 5, each normalised by itself; the gradient is that of the mean
@@ -199,5 +243,5 @@ static void the_mixblock_waits_for_its_start(void **state)
 
 T_SUITE(step_order, cmocka_unit_test(the_teacher_follows_the_new_student),
         cmocka_unit_test(statistics_move_in_order), cmocka_unit_test(fused_and_plain_agree),
-        cmocka_unit_test(subdivisions_are_a_mean),
+        cmocka_unit_test(one_batch_or_two), cmocka_unit_test(subdivisions_are_a_mean),
         cmocka_unit_test(the_mixblock_waits_for_its_start));

@@ -105,9 +105,7 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
                         (am_trip){.to = t->mixed_head, .n = t->n, .flags = AM_TRAIN | AM_GRAD_FROM},
                         judge, &t->space, e));
     am_space_release(&t->space, mark);
-    if (!t->has_teacher || t->follow.clean_loss)
-        AM_TRY(am_lesson_make(&self->clean, t, (am_trip){.to = t->clean_head, .flags = LEARN},
-                              &t->student, AM_LOSS_CLEAN, e));
+    if (!t->has_teacher || t->follow.clean_loss) return am_student_lessons(self, t, e);
     return am_lesson_make(&self->mixed, t, (am_trip){.to = t->mixed_head, .flags = LEARN},
                           &t->student, AM_LOSS_MIXED, e);
 }
@@ -146,7 +144,7 @@ static void run(am_mix *self, am_trainer *t)
     const am_layer *block = &t->net.layer[s->block], *image = &t->net.layer[0];
     int n = t->n, h = t->net.input.h, w = t->net.input.w;
     size_t plane = (size_t)n * (size_t)(h * w);
-    am_dev x = am_here(&t->space, t->x), q = am_here(&t->space, t->q), z = am_here(&t->space, s->z);
+    am_dev x = am_here(&t->space, t->x), z = am_here(&t->space, s->z);
     am_dev mask_q = am_here(&t->space, t->mixed_mask), mask_k = am_here(&t->space, t->judged_mask);
     am_dev lam_k = am_state_dev(t, t->pair[0].lam), lam_q = am_state_dev(t, t->pair[1].lam);
     am_dev health = am_at(t->report, AM_REPORT_HEALTH);
@@ -188,8 +186,7 @@ static void run(am_mix *self, am_trainer *t)
         am_backward(&s->learn);
     }
 
-    if (self->clean.plan.net) am_teach(t, &self->clean, x, q);
-    am_teach(t, &self->mixed, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
+    am_mix_teach(t, self, am_here(&t->space, t->mixed_x), am_here(&t->space, t->mixed_q));
 }
 
 const am_method am_method_automix = {

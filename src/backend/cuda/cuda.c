@@ -181,7 +181,7 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     if (!o) return am_fail(e, AM_ENOMEM, AM_NOPLACE, "no memory for the cuda backend");
     am_cuda_state *st = &o->state;
     fill_table(&o->ops);
-    *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .state = o};
+    *be = (am_backend){.ops = &o->ops, .name = "cuda", .threads = 1, .precision = precision, .fuses = 1, .doubles = 1, .state = o};
     be->resident = p.totalGlobalMem / RESIDENT;
     st->half = precision == AM_BF16 ? AM_HALF_BF16 : precision == AM_FP16 ? AM_HALF_F16 : 0;
     st->record.off = how && how->uncaptured;
