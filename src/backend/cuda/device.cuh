@@ -138,22 +138,17 @@ static __device__ inline bool last_thread(unsigned *ticket, unsigned count)
     return last;
 }
 
+/* The barriers carry the first thread's fences over to the others. */
 static __device__ inline bool last_block(unsigned *ticket, unsigned count)
 {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) last = last_thread(ticket, count);
     __syncthreads();
-    if (last) __threadfence();
     return last;
 }
 
-static __device__ inline void fresh_line(const float *p, float v[4])
-{
-    const float4 l = __ldcg((const float4 *)LINE_AT(p));
-    v[0] = l.x, v[1] = l.y, v[2] = l.z, v[3] = l.w;
-}
+static __device__ inline float4 fresh_line(const float *p) { return __ldcg((const float4 *)LINE_AT(p)); }
 
 /* ---- out(batch, piece, row, column, sum over k of a(batch, row, k) * b(batch, column, k)) ----
  * The sum is cut into pieces of `piece` terms, each given out on its own.  A block makes TILE x TILE

@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(TALL) slice_kernel(split s, norm_call n
     const size_t column = (size_t)blockIdx.x * V;
     const T *x = (const T *)n.x.p;
     line16 kept[KEPT], first;
-    fetch<KEPT>(x + column, s, own, t, s.rows, TALL, kept);
+    fetch<KEPT>(x + column, s, own, t, (int)s.rows, TALL, kept);
     first = fetch_line(x + column + row_at(s, own, 0));
     float a[V] = {0}, b[V] = {0}, base[V], v[V], scale = 0, bias = 0;
     if (t < V) scale = n.scale[ch], bias = n.bias[ch];
@@ -67,10 +67,10 @@ static __global__ void __launch_bounds__(TALL) slice_kernel(split s, norm_call n
 #pragma unroll
     for (int i = 0; i < KEPT; i += BESIDE) {
         line16 r[BESIDE];
-        if (n.residual.p) fetch<BESIDE>((const T *)n.residual.p + column, s, own, t + i * TALL, s.rows, TALL, r);
+        if (n.residual.p) fetch<BESIDE>((const T *)n.residual.p + column, s, own, t + i * TALL, (int)s.rows, TALL, r);
 #pragma unroll
         for (int j = 0; j < BESIDE; j++) {
-            const long row = t + (i + j) * TALL;
+            const int row = t + (i + j) * TALL;
             if (row < s.rows)
                 norm_line<false>(k, n.act, kept[i + j], n.residual.p, r[j], (T *)n.y.p + row_at(s, own, row) + column);
         }
@@ -106,9 +106,7 @@ template <class T> static __global__ void __launch_bounds__(TALL) back_slice_ker
     const int t = (int)threadIdx.x, own = (int)blockIdx.y, ch = (int)blockIdx.x * V + t;
     const size_t column = (size_t)blockIdx.x * V;
     line16 x[FEW], y[FEW], dy[FEW];
-    fetch<FEW>((const T *)n.dy.p + column, s, own, t, s.rows, TALL, dy);
-    if (n.act != AM_LINEAR) fetch<FEW>((const T *)n.y.p + column, s, own, t, s.rows, TALL, y);
-    fetch<FEW>((const T *)n.x.p + column, s, own, t, s.rows, TALL, x);
+    fetch_back<FEW, T>(n, s, own, column, t, (int)s.rows, TALL, x, y, dy);
     float a[V] = {0}, b[V] = {0}, mean[V], v[V], g[V], scale = 0;
     for (int e = 0; e < V; e += 4) load_line(n.saved + (size_t)own * (size_t)s.c + column + e, mean + e);
     if (t < V) scale = n.scale[ch];
@@ -136,7 +134,7 @@ template <class T> static __global__ void __launch_bounds__(TALL) back_slice_ker
     const back_channels<V> k = channels;
 #pragma unroll
     for (int i = 0; i < FEW; i++) {
-        const long row = t + i * TALL;
+        const int row = t + i * TALL;
         if (row >= s.rows) continue;
         slope_line<false, T>(n.act, y[i], dy[i], g);
         back_line<T>(k, n, row_at(s, own, row) + column, x[i], g);

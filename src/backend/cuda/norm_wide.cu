@@ -5,9 +5,10 @@
  * them in the L2 cache. */
 #include "norm_wide.cuh"
 
-/* Threads of a block that sums and of one that applies; lines that a thread asks for before it uses the first; and how many
- * blocks keep a device of 132 multiprocessors busy: one each, or four. */
-enum { SUM = 512, APPLY = 256, SUM_AHEAD = 8, AHEAD = 4, SUM_BLOCKS = 132, APPLY_BLOCKS = 528 };
+/* Threads of a block that sums and of one that applies; lines of a tensor that a thread asks for before it uses the first. */
+enum { SUM = 512, SUM_AHEAD = 8, BACK_SUM_AHEAD = 4, APPLY = 256, APPLY_AHEAD = 4, BACK_APPLY_AHEAD = 2 };
+/* Multiprocessors of a large device, and blocks that apply that one of them holds at once. */
+enum { DEVICE = 132, ON_ONE = 3 };
 
 template <class T> static block_shape shape_of(int c, int threads)
 {
@@ -54,10 +55,12 @@ static __device__ inline void finish_sums(const split &s, block_shape shape, int
     }
 }
 
-static __device__ inline long last_of(const split &s)
+/* The block's rows begin and end here. */
+static __device__ inline int first_of(const split &s) { return (int)blockIdx.y * (int)s.part; }
+static __device__ inline int last_of(const split &s)
 {
-    const long last = ((long)blockIdx.y + 1) * s.part;
-    return last < s.rows ? last : s.rows;
+    const int last = first_of(s) + (int)s.part;
+    return last < (int)s.rows ? last : (int)s.rows;
 }
 
 template <class T>
@@ -65,14 +68,14 @@ static __global__ void __launch_bounds__(SUM) sums_kernel(split s, block_shape s
 {
     enum { V = LINE_OF(T) };
     const T *x = (const T *)n.x.p;
-    const long last = last_of(s);
+    const int last = last_of(s);
     const int own = (int)blockIdx.z;
     float a[V] = {0}, b[V] = {0}, base[V], v[V];
     int column, ty;
     if (mine(shape, &column, &ty)) {
         const T *from = x + (size_t)column * V;
         const line16 first = fetch_line(from + row_at(s, own, 0));
-        for (long row = (long)blockIdx.y * s.part + ty; row < last; row += SUM_AHEAD * shape.down) {
+        for (int row = first_of(s) + ty; row < last; row += SUM_AHEAD * shape.down) {
             line16 lines[SUM_AHEAD];
             fetch<SUM_AHEAD>(from, s, own, row, last, shape.down, lines);
             spread_line(x, first, base);
@@ -96,19 +99,17 @@ static __global__ void __launch_bounds__(SUM) sums_kernel(split s, block_shape s
 template <class T, bool ANY>
 static __global__ void __launch_bounds__(SUM) back_sums_kernel(split s, block_shape shape, back_call n, float *parts)
 {
-    enum { V = LINE_OF(T), MANY = ANY ? 1 : AHEAD };
-    const long last = last_of(s);
+    enum { V = LINE_OF(T), MANY = ANY ? 1 : BACK_SUM_AHEAD };
+    const int last = last_of(s);
     const int own = (int)blockIdx.z;
     float a[V] = {0}, b[V] = {0}, mean[V], g[V], v[V];
     int column, ty;
     if (mine(shape, &column, &ty)) {
         const size_t from = (size_t)column * V;
         for (int e = 0; e < V; e += 4) load_line(n.saved + own * s.c + column * V + e, mean + e);
-        for (long row = (long)blockIdx.y * s.part + ty; row < last; row += MANY * shape.down) {
+        for (int row = first_of(s) + ty; row < last; row += MANY * shape.down) {
             line16 x[MANY], y[MANY], dy[MANY];
-            fetch<MANY>((const T *)n.dy.p + from, s, own, row, last, shape.down, dy);
-            if (n.act != AM_LINEAR) fetch<MANY>((const T *)n.y.p + from, s, own, row, last, shape.down, y);
-            fetch<MANY>((const T *)n.x.p + from, s, own, row, last, shape.down, x);
+            fetch_back<MANY, T>(n, s, own, from, row, last, shape.down, x, y, dy);
 #pragma unroll
             for (int i = 0; i < MANY; i++) {
                 if (row + i * shape.down >= last) continue;
@@ -129,15 +130,15 @@ static __global__ void __launch_bounds__(SUM) back_sums_kernel(split s, block_sh
 /* ---- applying them ---- */
 
 template <class T, bool ANY>
-static __global__ void __launch_bounds__(APPLY) apply_kernel(split s, block_shape shape, norm_call n)
+static __global__ void __launch_bounds__(APPLY, ON_ONE) apply_kernel(split s, block_shape shape, norm_call n)
 {
-    enum { V = LINE_OF(T), MANY = ANY ? 1 : AHEAD };
-    const long last = last_of(s);
+    enum { V = LINE_OF(T), MANY = ANY ? 1 : APPLY_AHEAD };
+    const int last = last_of(s);
     const int own = (int)blockIdx.z, step = MANY * shape.down;
     int column, ty;
     if (!mine(shape, &column, &ty)) return;
     const T *from = (const T *)n.x.p + (size_t)column * V, *beside = (const T *)n.residual.p + (size_t)column * V;
-    long row = (long)blockIdx.y * s.part + ty;
+    int row = first_of(s) + ty;
     line16 x[MANY], r[MANY];
     fetch<MANY>(from, s, own, row, last, shape.down, x);
     if (n.residual.p) fetch<MANY>(beside, s, own, row, last, shape.down, r);
@@ -159,14 +160,17 @@ static __global__ void __launch_bounds__(APPLY) apply_kernel(split s, block_shap
 }
 
 template <class T, bool ANY>
-static __global__ void __launch_bounds__(APPLY) back_apply_kernel(split s, block_shape shape, back_call n)
+static __global__ void __launch_bounds__(APPLY, ON_ONE) back_apply_kernel(split s, block_shape shape, back_call n)
 {
-    enum { V = LINE_OF(T), MANY = ANY ? 1 : AHEAD };
-    const long last = last_of(s);
-    const int own = (int)blockIdx.z;
+    enum { V = LINE_OF(T), MANY = ANY ? 1 : BACK_APPLY_AHEAD };
+    const int last = last_of(s);
+    const int own = (int)blockIdx.z, step = MANY * shape.down;
     int column, ty;
     if (!mine(shape, &column, &ty)) return;
     const size_t from = (size_t)column * V;
+    int row = first_of(s) + ty;
+    line16 x[MANY], y[MANY], dy[MANY];
+    fetch_back<MANY, T>(n, s, own, from, row, last, shape.down, x, y, dy);
     back_channels<V> k;
     for (int e = 0; e < V; e += 4) {
         const int at = own * s.c + column * V + e;
@@ -176,11 +180,7 @@ static __global__ void __launch_bounds__(APPLY) back_apply_kernel(split s, block
         load_line(n.end.pull + at, k.pull + e);
     }
     for (int e = 0; e < V; e++) k.by[e] *= n.scale[column * V + e];
-    for (long row = (long)blockIdx.y * s.part + ty; row < last; row += MANY * shape.down) {
-        line16 x[MANY], y[MANY], dy[MANY];
-        fetch<MANY>((const T *)n.dy.p + from, s, own, row, last, shape.down, dy);
-        if (n.act != AM_LINEAR) fetch<MANY>((const T *)n.y.p + from, s, own, row, last, shape.down, y);
-        if (n.dx.d.p) fetch<MANY>((const T *)n.x.p + from, s, own, row, last, shape.down, x);
+    for (; row < last; row += step) {
 #pragma unroll
         for (int i = 0; i < MANY; i++) {
             if (row + i * shape.down >= last) continue;
@@ -188,6 +188,7 @@ static __global__ void __launch_bounds__(APPLY) back_apply_kernel(split s, block
             slope_line<ANY, T>(n.act, y[i], dy[i], g);
             back_line<T>(k, n, row_at(s, own, row + i * shape.down) + from, x[i], g);
         }
+        fetch_back<MANY, T>(n, s, own, from, row + step, last, shape.down, x, y, dy);
     }
 }
 
@@ -200,20 +201,20 @@ static dim3 grid_of(const split &s, block_shape b, int groups)
     return dim3((unsigned)quotient_up(b.columns, b.across), (unsigned)s.parts, (unsigned)groups);
 }
 
-/* The sums' parts: no more than there is room for. */
+/* A block on each multiprocessor, and no more parts than there is room for. */
 static split for_sums(split s, block_shape b, int groups)
 {
-    const long parts = SUM_BLOCKS / (quotient_up(b.columns, b.across) * groups);
+    const long parts = DEVICE / (quotient_up(b.columns, b.across) * groups);
     if (parts < s.parts) s.parts = parts < 1 ? 1 : (int)parts;
     s.part = quotient_up(s.rows, s.parts);
     return s;
 }
 
-/* A thread's rows in whole fetches, as many as leave not too many blocks. */
-static split for_applying(split s, block_shape b, int groups)
+/* A block's rows in whole fetches, as many as leave no more blocks than run at once. */
+static split for_applying(split s, block_shape b, int groups, int ahead)
 {
-    const long once = (long)b.down * AHEAD, blocks = quotient_up(s.rows, once) * quotient_up(b.columns, b.across) * groups;
-    s.part = once * quotient_up(blocks, APPLY_BLOCKS);
+    const long once = (long)b.down * ahead, blocks = quotient_up(s.rows, once) * quotient_up(b.columns, b.across) * groups;
+    s.part = once * quotient_up(blocks, ON_ONE * DEVICE);
     s.parts = (int)quotient_up(s.rows, s.part);
     return s;
 }
@@ -222,7 +223,8 @@ template <class T> static int forward(am_stream st, const norm_call &given)
 {
     const norm_call n = given;
     const block_shape tall = shape_of<T>(n.x.c, SUM), b = shape_of<T>(n.x.c, APPLY);
-    const split sums = for_sums(split_of(n.x, n.groups), tall, n.groups), s = for_applying(sums, b, n.groups);
+    const split sums = for_sums(split_of(n.x, n.groups), tall, n.groups);
+    const split s = for_applying(sums, b, n.groups, APPLY_AHEAD);
     float *parts = n.saved + 2 * (size_t)n.groups * (size_t)n.x.c;
     AM_LAUNCH(sums_kernel<T>, grid_of(sums, tall, n.groups), dim3(SUM), st, sums, tall, n, parts);
     if (plain_act(n.act)) AM_LAUNCH((apply_kernel<T, false>), grid_of(s, b, n.groups), dim3(APPLY), st, s, b, n);
@@ -236,7 +238,8 @@ template <class T, bool ANY> static void backward_with(am_stream st, const back_
 {
     const back_call n = given;
     const block_shape tall = shape_of<T>(n.x.c, SUM), b = shape_of<T>(n.x.c, APPLY);
-    const split sums = for_sums(split_of(n.x, n.groups), tall, n.groups), s = for_applying(sums, b, n.groups);
+    const split sums = for_sums(split_of(n.x, n.groups), tall, n.groups);
+    const split s = for_applying(sums, b, n.groups, BACK_APPLY_AHEAD);
     float *parts = n.scratch + 2 * (size_t)n.groups * (size_t)n.x.c;
     AM_LAUNCH((back_sums_kernel<T, ANY>), grid_of(sums, tall, n.groups), dim3(SUM), st, sums, tall, n, parts);
     if (!n.dx.d.p && !n.residual.d.p) return;

@@ -7,26 +7,26 @@
 #define AM_CUDA_NORM_WIDE_CUH
 #include "norm.cuh"
 
-enum { ACROSS = 8 };            /* at most: 128 bytes of a row */
+enum { ACROSS = 8, PARTS_AHEAD = 9 };       /* at most 128 bytes of a row; parts that a thread asks for at once, most often all */
 
 typedef struct block_shape { int across, down, columns; } block_shape;      /* columns: lines in a row */
 
 /* ---- rows ---- */
 
 /* Where row `row` of a group begins; samples without a gap need no division. */
-static __device__ inline size_t row_at(const split &s, int group, long row)
+static __device__ inline size_t row_at(const split &s, int group, int row)
 {
     const size_t at = (size_t)group * (size_t)s.per * s.step + (size_t)row * (size_t)s.c;
-    return s.gap ? at + (size_t)(row / s.plane) * s.gap : at;
+    return s.gap ? at + (size_t)((unsigned)row / (unsigned)s.plane) * s.gap : at;
 }
 
 /* The lines of N rows, `stride` apart, all asked for before the first is used; none at or beyond row `last`. */
 template <int N, class T>
-static __device__ inline void fetch(const T *p, const split &s, int group, long row, long last, int stride, line16 *to)
+static __device__ inline void fetch(const T *p, const split &s, int group, int row, int last, int stride, line16 *to)
 {
 #pragma unroll
     for (int i = 0; i < N; i++)
-        if (row + (long)i * stride < last) to[i] = fetch_line(p + row_at(s, group, row + (long)i * stride));
+        if (row + i * stride < last) to[i] = fetch_line(p + row_at(s, group, row + i * stride));
 }
 
 /* ---- one line ----
@@ -83,6 +83,16 @@ template <class T> static __device__ inline void give_line(T *to, float beta, fl
         for (int e = 0; e < V; e++) g[e] = beta * before[e] + g[e];
     }
     store_line(to, g);
+}
+
+/* The lines of N rows in the three tensors of the way back, from element `from` of a row on; y where the slope needs it. */
+template <int N, class T>
+static __device__ inline void fetch_back(const back_call &n, const split &s, int group, size_t from, int row, int last, int stride,
+                                         line16 *x, line16 *y, line16 *dy)
+{
+    fetch<N>((const T *)n.dy.p + from, s, group, row, last, stride, dy);
+    if (n.act != AM_LINEAR) fetch<N>((const T *)n.y.p + from, s, group, row, last, stride, y);
+    fetch<N>((const T *)n.x.p + from, s, group, row, last, stride, x);
 }
 
 template <int V> struct back_channels { float by[V], mean[V], mean_g[V], pull[V]; };
@@ -146,13 +156,18 @@ static __device__ inline void over_parts(sum_room<N, V> *room, const split &s, b
     const int t = (int)threadIdx.x, wide = 2 * V * shape.across, lanes = 4 * N / wide, i = t % (wide / 4) * 4, l = t / (wide / 4);
     const int which = i / (wide / 2), ch = i % (wide / 2);
     double sum[4] = {0, 0, 0, 0};
-    if (l < lanes && ch < left)
-#pragma unroll 8
-        for (int p = l; p < s.parts; p += lanes) {
-            float v[4];
-            fresh_line(parts + ((size_t)p * 2 + (size_t)which) * (size_t)s.c + ch, v);
-            for (int e = 0; e < 4; e++) sum[e] += (double)v[e];
+    for (int first = l; l < lanes && ch < left && first < s.parts; first += PARTS_AHEAD * lanes) {
+        float4 v[PARTS_AHEAD];
+#pragma unroll
+        for (int i = 0; i < PARTS_AHEAD; i++) {
+            const int p = first + i * lanes;
+            v[i] = fresh_line(parts + ((size_t)(p < s.parts ? p : first) * 2 + (size_t)which) * (size_t)s.c + ch);
         }
+#pragma unroll
+        for (int i = 0; i < PARTS_AHEAD; i++)
+            if (first + i * lanes < s.parts)
+                sum[0] += (double)v[i].x, sum[1] += (double)v[i].y, sum[2] += (double)v[i].z, sum[3] += (double)v[i].w;
+    }
     if (l < lanes)
         for (int e = 0; e < 4; e++) room->lane[l * wide + i + e] = sum[e];
     __syncthreads();
@@ -164,17 +179,20 @@ static __device__ inline void over_parts(sum_room<N, V> *room, const split &s, b
 
 static inline int fits(const void *p) { return (uintptr_t)p % 16 == 0; }
 
-/* Whole lines of channels, and a ticket for each. */
-static inline int channels_fit(am_view x) { return x.c % (x.half ? 8 : 4) == 0 && x.c <= AM_TICKETS; }
+/* Whole lines of channels, a ticket for each, and rows that are counted in an int. */
+static inline int shape_fits(am_view x)
+{
+    return x.c % (x.half ? 8 : 4) == 0 && x.c <= AM_TICKETS && (long)x.n * x.h * x.w <= 1L << 30;
+}
 
 static inline int norm_fits(const norm_call &n)
 {
-    return channels_fit(n.x) && fits(n.x.p) && fits(n.y.p) && fits(n.residual.p) && fits(n.saved);
+    return shape_fits(n.x) && fits(n.x.p) && fits(n.y.p) && fits(n.residual.p) && fits(n.saved);
 }
 
 static inline int back_fits(const back_call &n)
 {
-    return channels_fit(n.x) && fits(n.x.p) && fits(n.y.p) && fits(n.dy.p) && fits(n.dx.d.p) && fits(n.residual.d.p) &&
+    return shape_fits(n.x) && fits(n.x.p) && fits(n.y.p) && fits(n.dy.p) && fits(n.dx.d.p) && fits(n.residual.d.p) &&
            fits(n.saved) && fits(n.scratch);
 }
 #endif

@@ -13,7 +13,7 @@
 #define __device__
 #define __shared__ static
 #define __syncthreads am_emulate_barrier
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 struct dim3 {
     unsigned x, y, z;
