@@ -87,8 +87,8 @@ template <class T> static __device__ inline void give_line(T *to, float beta, fl
 
 /* The lines of N rows in the three tensors of the way back, from element `from` of a row on; y where the slope needs it. */
 template <int N, class T>
-static __device__ inline void fetch_back(const back_call &n, const split &s, int group, size_t from, int row, int last, int stride,
-                                         line16 *x, line16 *y, line16 *dy)
+static __device__ inline void fetch_back(const back_call &n, const split &s, int group, size_t from, int row, int last,
+                                         int stride, line16 *x, line16 *y, line16 *dy)
 {
     fetch<N>((const T *)n.dy.p + from, s, group, row, last, stride, dy);
     if (n.act != AM_LINEAR) fetch<N>((const T *)n.y.p + from, s, group, row, last, stride, y);
