@@ -189,6 +189,11 @@ static const struct {
     {{4, 9, 33, 35}, 1, AM_RELU, 0, 1, 0},  {{8, 20, 16, 16}, 1, AM_LINEAR, 0, 0, 0},
     {{6, 16, 16, 16}, 2, AM_RELU, 0, 0, 0}, {{4, 24, 9, 7}, 2, AM_RELU, 1, 0, 0},
     {{3, 264, 4, 4}, 1, AM_LEAKY, 1, 0, 1}, {{4, 64, 16, 16}, 2, AM_RELU, 1, 1, 0},
+    /* many channels on few pixels; around the 2048 and the 7168 rows of a group up to which cuda keeps what it has read */
+    {{8, 512, 4, 4}, 1, AM_RELU, 1, 0, 1},  {{8, 512, 4, 4}, 2, AM_RELU, 0, 0, 0},
+    {{2, 16, 32, 32}, 1, AM_RELU, 1, 0, 0}, {{6, 72, 27, 27}, 2, AM_RELU, 1, 0, 1},
+    {{7, 8, 32, 32}, 1, AM_LINEAR, 0, 0, 0}, {{24, 8, 27, 27}, 2, AM_RELU, 1, 1, 0},
+    {{2, 520, 33, 33}, 1, AM_RELU, 0, 0, 0},
 };
 
 /* u = (x - mean) / sqrt(variance + eps), and the statistics [groups][c], by the definition. */

@@ -116,6 +116,7 @@ static void stop(am_backend *be)
     for (int i = 0; i < AM_ASIDES; i++)
         if (st->there[i]) cudaEventDestroy(st->there[i]);
     if (st->aside) cudaFreeHost(st->aside);
+    cudaFree(st->tickets);
     cudaFree(st->partial);
     cudaFree(st->trouble);
     cudaFree(st->scale);
@@ -189,10 +190,12 @@ static am_status start(am_backend *be, const am_backend_options *how, am_err *e)
     const size_t partial = (size_t)CUDA_SAMPLES * AM_MASK_PARTIAL * sizeof *st->partial;
     cudaError_t bad = cudaStreamCreateWithFlags(&st->stream, cudaStreamNonBlocking);
     if (!bad) bad = cudaMalloc((void **)&st->partial, partial);
+    if (!bad) bad = cudaMalloc((void **)&st->tickets, AM_TICKETS * sizeof *st->tickets);
     if (!bad) bad = cudaMalloc((void **)&st->trouble, sizeof *st->trouble);
     if (!bad) bad = cudaHostAlloc((void **)&st->aside, AM_ASIDES * sizeof *st->aside, cudaHostAllocDefault);
     for (int i = 0; i < AM_ASIDES && !bad; i++) bad = cudaEventCreateWithFlags(&st->there[i], cudaEventDisableTiming);
     if (!bad && precision == AM_FP16) bad = start_scale(st);
+    if (!bad) bad = cudaMemsetAsync(st->tickets, 0, AM_TICKETS * sizeof *st->tickets, st->stream);
     if (!bad) bad = cudaMemsetAsync(st->trouble, 0, sizeof *st->trouble, st->stream);
     am_status s = bad ? am_fail(e, AM_EDEVICE, AM_NOPLACE, "GPU %d, %s, gives no stream or memory: %s", how ? how->device : 0, p.name,
                                 cudaGetErrorString(bad))

@@ -30,6 +30,7 @@ typedef struct am_cuda_state {
     int last_layer;
     int *trouble;               /* on the device; see am_trouble */
     double *partial;            /* on the device: AM_MASK_PARTIAL for each of CUDA_SAMPLES samples */
+    unsigned *tickets;          /* on the device: AM_TICKETS, 0 between operations */
     void *stage;                /* on the device: what put, get and put_bytes convert from and to */
     size_t stage_bytes;
     am_cuda_slot slot[CUDA_SLOTS];

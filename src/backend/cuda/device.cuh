@@ -1,5 +1,5 @@
 /* device.cuh: what the kernels share: loads and stores of either element type, one loop over an
- * activation, sums over a block, and one tiled product.
+ * activation, sums over a block, the block that ends last, and one tiled product.
  *
  * A kernel is written as a lambda over an index; `each` and `product` are the only launchers that
  * most of them need.  AM_EMULATE compiles the same files for a processor (emulate.h). */
@@ -50,23 +50,22 @@ struct alignas(16) line16 { uint32_t word[4]; };
 #define LINE_AT(p) (p)
 #endif
 
-static __device__ inline void load_line(const float *p, float v[4])
+template <class T> static __device__ inline line16 fetch_line(const T *p) { return *(const line16 *)LINE_AT(p); }
+
+static __device__ inline void spread_line(const float *, const line16 &l, float v[4]) { memcpy(v, &l, sizeof l); }
+template <class T> static __device__ inline void spread_line(const T *, const line16 &l, float v[8])
 {
-    const line16 l = *(const line16 *)LINE_AT(p);
-    memcpy(v, &l, sizeof l);
+    T half[8];
+    memcpy(half, &l, sizeof l);
+    for (int e = 0; e < 8; e++) v[e] = load(half, (size_t)e);
 }
+template <class T> static __device__ inline void load_line(const T *p, float *v) { spread_line(p, fetch_line(p), v); }
+
 static __device__ inline void store_line(float *p, const float v[4])
 {
     line16 l;
     memcpy(&l, v, sizeof l);
     *(line16 *)LINE_AT(p) = l;
-}
-template <class T> static __device__ inline void load_line(const T *p, float v[8])
-{
-    const line16 l = *(const line16 *)LINE_AT(p);
-    T half[8];
-    memcpy(half, &l, sizeof l);
-    for (int e = 0; e < 8; e++) v[e] = load(half, (size_t)e);
 }
 template <class T> static __device__ inline void store_line(T *p, const float v[8])
 {
@@ -125,6 +124,31 @@ template <int N> static __device__ inline float block_max(float v)
     __syncthreads();
     return part[0];
 }
+
+/* ---- who comes last ----
+ * A ticket is 0 between launches.  Each of `count` calls tells what its thread, or its block, has written; the last one,
+ * whichever that is, may read what all have written, past the multiprocessor's own cache (fresh_line). */
+
+static __device__ inline bool last_thread(unsigned *ticket, unsigned count)
+{
+    __threadfence();
+    const bool last = atomicAdd(ticket, 1u) == count - 1;
+    __threadfence();
+    if (last) *ticket = 0;
+    return last;
+}
+
+/* The barriers carry the first thread's fences over to the others. */
+static __device__ inline bool last_block(unsigned *ticket, unsigned count)
+{
+    __shared__ bool last;
+    __syncthreads();
+    if (threadIdx.x == 0) last = last_thread(ticket, count);
+    __syncthreads();
+    return last;
+}
+
+static __device__ inline float4 fresh_line(const float *p) { return __ldcg((const float4 *)LINE_AT(p)); }
 
 /* ---- out(batch, piece, row, column, sum over k of a(batch, row, k) * b(batch, column, k)) ----
  * The sum is cut into pieces of `piece` terms, each given out on its own.  A block makes TILE x TILE

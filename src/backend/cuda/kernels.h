@@ -4,8 +4,8 @@
  * reports: the caller asks CUDA for the last error after each call.
  *
  * Activations are NHWC inside a sample, samples `step` elements apart, float, bf16 or fp16; one pixel is
- * float rows.  Plain memory and rows are float.  No kernel adds with atomics: each output has one
- * owner, and sums have an order that follows from the shape alone. */
+ * float rows.  Plain memory and rows are float.  No number is added with atomics, which only count
+ * who comes last: each output has one owner, and sums have an order that follows from the shape alone. */
 #ifndef AM_CUDA_KERNELS_H
 #define AM_CUDA_KERNELS_H
 #include "../../backend.h"
@@ -60,12 +60,14 @@ void am_gpu_clip(am_stream, size_t n, const float *limit, float *scratch, float 
 void am_gpu_guard(am_stream, size_t n, const float *x, float *guard);
 void am_gpu_mean(am_stream, size_t n, float scale, const float *x, am_sum out);
 
-/* norm.cu: `saved` as am_gpu_norm_room says */
+/* norm.cu: `saved` and `scratch` as am_gpu_norm_room says; tickets: AM_TICKETS numbers of this stream alone, 0 between calls */
+enum { AM_TICKETS = 8192 };
 size_t am_gpu_norm_room(int n, int c, int plane, int groups);   /* floats */
-void am_gpu_norm(am_stream, int groups, am_view x, const float *scale, const float *bias, am_view residual, int act, am_view y,
-                 float *saved, float *running_mean, float *running_variance);
-void am_gpu_norm_back(am_stream, int groups, am_view x, const float *scale, int act, am_view y, const float *saved, am_view dy,
-                      float *scratch, am_view_grad dx, am_view_grad residual, am_sum dscale, am_sum dbias);
+void am_gpu_norm(am_stream, unsigned *tickets, int groups, am_view x, const float *scale, const float *bias, am_view residual,
+                 int act, am_view y, float *saved, float *running_mean, float *running_variance);
+void am_gpu_norm_back(am_stream, unsigned *tickets, int groups, am_view x, const float *scale, int act, am_view y,
+                      const float *saved, am_view dy, float *scratch, am_view_grad dx, am_view_grad residual, am_sum dscale,
+                      am_sum dbias);
 void am_gpu_norm_fold(am_stream, int c, const float *scale, const float *bias, const float *mean, const float *variance,
                       float *out_scale, float *out_shift);
 void am_gpu_bias_back(am_stream, am_view dy, am_sum db);

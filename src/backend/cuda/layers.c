@@ -55,8 +55,8 @@ static void norm(am_backend *be, am_shape s, int groups, int have_stats, am_dev 
 {
     (void)have_stats;                           /* conv leaves none */
     BEGIN("norm", s, groups, have_stats, x, scale, bias, residual, act, y, saved, running_mean, running_variance);
-    am_gpu_norm(st->stream, groups, view(be, s, x), scale.p, bias.p, view(be, s, residual), act, view(be, s, y), saved.p,
-                running_mean.p, running_variance.p);
+    am_gpu_norm(st->stream, st->tickets, groups, view(be, s, x), scale.p, bias.p, view(be, s, residual), act, view(be, s, y),
+                saved.p, running_mean.p, running_variance.p);
     END;
 }
 
@@ -64,8 +64,8 @@ static void norm_back(am_backend *be, am_shape s, int groups, am_dev x, am_dev s
                       am_dev scratch, am_grad dx, am_grad residual, am_grad dscale, am_grad dbias)
 {
     BEGIN("norm_back", s, groups, x, scale, act, y, saved, dy, scratch, dx, residual, dscale, dbias);
-    am_gpu_norm_back(st->stream, groups, view(be, s, x), scale.p, act, view(be, s, y), saved.p, view(be, s, dy), scratch.p,
-                     grad(be, s, dx), grad(be, s, residual), sum_of(dscale), sum_of(dbias));
+    am_gpu_norm_back(st->stream, st->tickets, groups, view(be, s, x), scale.p, act, view(be, s, y), saved.p, view(be, s, dy),
+                     scratch.p, grad(be, s, dx), grad(be, s, residual), sum_of(dscale), sum_of(dbias));
     END;
 }
 

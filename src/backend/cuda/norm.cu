@@ -1,5 +1,5 @@
 /* norm.cu: batch normalisation (Ioffe and Szegedy 2015) in NHWC, formulas as in cpu/norm.c: the road for any
- * shape, one number at a time (norm_wide.cu is the fast one).
+ * shape, one number at a time (norm_slice.cu and norm_wide.cu are the fast ones).
  *
  * Variance comes from one look at x: sums of x - s and (x - s)^2 with s the group's first value, so
  * that nothing is lost when the mean is far from 0. */
@@ -60,13 +60,13 @@ static void norm(am_stream st, int groups, am_view x, const float *scale, const 
         store((T *)y.p, at, am_arith_act(act, v));
     });
 }
-void am_gpu_norm(am_stream st, int groups, am_view x, const float *scale, const float *bias, am_view residual, int act,
-                 am_view y, float *saved, float *running_mean, float *running_variance)
+void am_gpu_norm(am_stream st, unsigned *tickets, int groups, am_view x, const float *scale, const float *bias, am_view residual,
+                 int act, am_view y, float *saved, float *running_mean, float *running_variance)
 {
     const size_t wide = (size_t)groups * (size_t)x.c;
     const norm_end end = {saved, saved + wide, running_mean, running_variance};
-    const norm_call call = {groups, act, x, y, residual, scale, bias, saved, end};
-    if (norm_wide(st, call)) return;
+    const norm_call call = {groups, act, x, y, residual, scale, bias, saved, tickets, end};
+    if (norm_slice(st, call) || norm_wide(st, call)) return;
     BY_TYPE(x.half, norm, st, groups, x, scale, bias, residual, act, y, saved, running_mean, running_variance);
 }
 
@@ -100,13 +100,14 @@ static void norm_back(am_stream st, int groups, am_view x, const float *scale, i
             give((T *)dx.d.p, at, dx.beta, scale[ch] * inverse[k] * (g - mean_g[k] - pull[k] * (load(from, at) - mean[k])));
     });
 }
-void am_gpu_norm_back(am_stream st, int groups, am_view x, const float *scale, int act, am_view y, const float *saved,
-                      am_view dy, float *scratch, am_view_grad dx, am_view_grad residual, am_sum dscale, am_sum dbias)
+void am_gpu_norm_back(am_stream st, unsigned *tickets, int groups, am_view x, const float *scale, int act, am_view y,
+                      const float *saved, am_view dy, float *scratch, am_view_grad dx, am_view_grad residual, am_sum dscale,
+                      am_sum dbias)
 {
     const size_t wide = (size_t)groups * (size_t)x.c;
     const back_end end = {scratch, scratch + wide, saved + wide, dscale, dbias};
-    const back_call call = {groups, act, x, y, dy, dx, residual, scale, saved, scratch, end};
-    if (norm_back_wide(st, call)) return;
+    const back_call call = {groups, act, x, y, dy, dx, residual, scale, saved, scratch, tickets, end};
+    if (norm_back_slice(st, call) || norm_back_wide(st, call)) return;
     BY_TYPE(x.half, norm_back, st, groups, x, scale, act, y, saved, dy, scratch, dx, residual, dscale, dbias);
 }
 

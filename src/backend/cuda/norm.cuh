@@ -1,7 +1,7 @@
-/* norm.cuh: what both roads of batch normalisation share: how rows are cut into parts, and the end of a sum.
+/* norm.cuh: what all roads of batch normalisation share: how rows are cut into parts, and the end of a sum.
  *
  * A channel's values of one group are `rows` numbers, c apart.  Sums are made in two floors: blocks each sum
- * a part of the rows and write it down; then one block per 32 channels adds the parts in their order, in
+ * a part of the rows and write it down; then one block adds the parts of its channels in their order, in
  * double.  Parts follow from the shape alone.
  *
  * saved: mean [groups][c], 1/sqrt(var + eps) [groups][c], parts [groups][parts][2][c]; scratch of the way
@@ -18,7 +18,8 @@ static inline int parts_of(long rows)
     return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : (int)parts;
 }
 
-typedef struct split { int c, plane, parts, per; long rows, part; size_t step; } split;     /* per: samples of a group */
+/* per: samples of a group; gap: elements from the last row of a sample to the next sample */
+typedef struct split { int c, plane, parts, per; long rows, part; size_t step, gap; } split;
 
 static inline split split_of(am_view v, int groups)
 {
@@ -30,6 +31,7 @@ static inline split split_of(am_view v, int groups)
     s.parts = parts_of(s.rows);
     s.part = (s.rows + s.parts - 1) / s.parts;
     s.step = v.step;
+    s.gap = v.step - (size_t)s.plane * (size_t)s.c;
     return s;
 }
 
@@ -80,43 +82,65 @@ template <class F> static void finish(am_stream st, split s, int groups, const f
     AM_LAUNCH(finish_kernel, dim3((unsigned)((s.c + WIDE - 1) / WIDE)), dim3(WIDE, DEEP_LANES), st, s, groups, parts, f);
 }
 
-/* ---- what the sums become, the same for both roads ---- */
+/* ---- what the sums become, the same for all roads ----
+ * settle: what the group's own rows need.  follow: what all groups add to, in their order. */
+
+typedef struct outcome { float first, second; } outcome;    /* mean, unbiased variance; back: what dscale and dbias get */
 
 /* b is the sum of (x - first)^2, a that of x - first, over `rows` values. */
 typedef struct norm_end { float *mean, *inverse, *running_mean, *running_variance; } norm_end;
 
-static __device__ inline void norm_finish(norm_end to, const split &s, int ch, int group, double first, double a, double b)
+static __device__ inline outcome norm_settle(norm_end to, const split &s, int ch, int group, double first, double a, double b)
 {
     const double count = (double)s.rows, away = a / count, m = first + away;
     const double spread = b / count - away * away, variance = spread > 0 || spread != spread ? spread : 0;
     to.mean[group * s.c + ch] = (float)m;
     to.inverse[group * s.c + ch] = (float)(1 / sqrt(variance + (double)AM_NORM_EPS));
-    if (to.running_mean) to.running_mean[ch] = (1 - AM_NORM_MOMENTUM) * to.running_mean[ch] + AM_NORM_MOMENTUM * (float)m;
+    return outcome{(float)m, (float)(count > 1 ? variance * count / (count - 1) : variance)};
+}
+
+static __device__ inline void norm_follow(norm_end to, int ch, outcome o)
+{
+    if (to.running_mean) to.running_mean[ch] = (1 - AM_NORM_MOMENTUM) * to.running_mean[ch] + AM_NORM_MOMENTUM * o.first;
     if (to.running_variance)
-        to.running_variance[ch] = (1 - AM_NORM_MOMENTUM) * to.running_variance[ch] +
-                                  AM_NORM_MOMENTUM * (float)(count > 1 ? variance * count / (count - 1) : variance);
+        to.running_variance[ch] = (1 - AM_NORM_MOMENTUM) * to.running_variance[ch] + AM_NORM_MOMENTUM * o.second;
+}
+
+static __device__ inline void norm_finish(norm_end to, const split &s, int ch, int group, double first, double a, double b)
+{
+    norm_follow(to, ch, norm_settle(to, s, ch, group, first, a, b));
 }
 
 /* a is the sum of g, b that of g (x - mean). */
 typedef struct back_end { float *mean_g, *pull; const float *inverse; am_sum dscale, dbias; } back_end;
 
-static __device__ inline void back_finish(back_end to, const split &s, int ch, int group, double a, double b)
+static __device__ inline outcome back_settle(back_end to, const split &s, int ch, int group, double a, double b)
 {
     const int k = group * s.c + ch;
     const double count = (double)s.rows, with_u = b * (double)to.inverse[k];
     to.mean_g[k] = (float)(a / count);
     to.pull[k] = (float)(with_u / count) * to.inverse[k];
-    const float beta_s = group ? 1 : to.dscale.beta, beta_b = group ? 1 : to.dbias.beta;
-    if (to.dscale.p) to.dscale.p[ch] = am_arith_give(beta_s, to.dscale.p[ch], (float)with_u);
-    if (to.dbias.p) to.dbias.p[ch] = am_arith_give(beta_b, to.dbias.p[ch], (float)a);
+    return outcome{(float)with_u, (float)a};
 }
 
-/* norm_wide.cu: 16 bytes at a time, where the channels allow it; 0: not here */
+static __device__ inline void back_follow(back_end to, int ch, int group, outcome o)
+{
+    if (to.dscale.p) to.dscale.p[ch] = am_arith_give(group ? 1 : to.dscale.beta, to.dscale.p[ch], o.first);
+    if (to.dbias.p) to.dbias.p[ch] = am_arith_give(group ? 1 : to.dbias.beta, to.dbias.p[ch], o.second);
+}
+
+static __device__ inline void back_finish(back_end to, const split &s, int ch, int group, double a, double b)
+{
+    back_follow(to, ch, group, back_settle(to, s, ch, group, a, b));
+}
+
+/* norm_wide.cu, norm_slice.cu: 16 bytes at a time, where the channels allow it; 0: not here */
 typedef struct norm_call {
     int groups, act;
     am_view x, y, residual;
     const float *scale, *bias;
     float *saved;
+    unsigned *tickets;
     norm_end end;
 } norm_call;
 typedef struct back_call {
@@ -125,8 +149,11 @@ typedef struct back_call {
     am_view_grad dx, residual;
     const float *scale, *saved;
     float *scratch;
+    unsigned *tickets;
     back_end end;
 } back_call;
 int norm_wide(am_stream, const norm_call &);
 int norm_back_wide(am_stream, const back_call &);
+int norm_slice(am_stream, const norm_call &);
+int norm_back_slice(am_stream, const back_call &);
 #endif
