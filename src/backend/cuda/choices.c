@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const kinds[] = {"y", "dx", "dw"}, *const precisions[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
+static const char *const kinds[AM_GRAPH_KINDS] = {"y", "dx", "dw", "dx+"}, *const precisions[] = {"fp32", "bf16", "fast", "tf32", "fp16"};
 static const char first_line[] = "automix plans 1";
 enum { LINE = 1000 };
 
@@ -81,7 +81,7 @@ static int read_line(const char *line, am_choice *c)
     if (sscanf(line, "%7s %7s n %d c %d %d %d f %d %d %d k %d %d %d g %d : engine %lld knobs%n", kind, precision, &c->key.n, &v->c, &v->h,
                &v->w, &v->filters, &v->oh, &v->ow, &v->size, &v->stride, &v->pad, &v->groups, &engine, &used) != 14 || !used)
         return 0;
-    const int k = word_of(kind, kinds, 3), p = word_of(precision, precisions, 5);
+    const int k = word_of(kind, kinds, AM_GRAPH_KINDS), p = word_of(precision, precisions, 5);
     if (k < 0 || p < 0) return 0;
     c->key.kind = (am_graph_kind)k;
     c->key.precision = (am_precision)p;

@@ -4,7 +4,7 @@
  * 16 bits, samples with a gap behind them) is rare and small.  What follows a convolution at once is one
  * more kernel over y.
  *
- * scratch: cuDNN's workspace; then dx where it must be added to; then dw in cuDNN's order, or the pieces
+ * scratch: cuDNN's workspace; then dx where it must be added to and no engine adds; then dw in cuDNN's order, or the pieces
  * of our own sum. */
 #include "cuda.h"
 
@@ -29,12 +29,12 @@ static const am_graph *find(am_backend *be, am_graph_kind kind, const am_conv *c
     return am_graph_find(am_cuda_of(be)->graphs, kind, c, n);
 }
 
-typedef struct layout { const am_graph *graph[3]; size_t dx, dw, floats; } layout;      /* places in scratch */
+typedef struct layout { const am_graph *graph[AM_GRAPH_KINDS]; size_t dx, dw, floats; } layout;      /* places in scratch */
 
 static layout layout_of(am_backend *be, const am_conv *c, int n, int back)
 {
     layout l = {{NULL}, 0, 0, 0};
-    for (int kind = AM_GRAPH_Y; kind <= (back ? AM_GRAPH_DW : AM_GRAPH_Y); kind++) {
+    for (int kind = AM_GRAPH_Y; kind < (back ? AM_GRAPH_KINDS : AM_GRAPH_Y + 1); kind++) {
         l.graph[kind] = find(be, (am_graph_kind)kind, c, n);
         const size_t floats = l.graph[kind] ? lines(l.graph[kind]->workspace / sizeof(float) + 1 + ALIGNED) : 0;
         if (floats > l.dx) l.dx = floats;
@@ -43,7 +43,7 @@ static layout layout_of(am_backend *be, const am_conv *c, int n, int back)
         l.floats = l.dx;
         return l;
     }
-    l.dw = l.dx + (l.graph[AM_GRAPH_DX] ? lines(am_cuda_room(be, in_shape(c, n))) : 0);
+    l.dw = l.dx + (l.graph[AM_GRAPH_DX] && !l.graph[AM_GRAPH_DX_ADD] ? lines(am_cuda_room(be, in_shape(c, n))) : 0);
     l.floats = l.dw + lines(weights(c)) * (l.graph[AM_GRAPH_DW] ? 1 : (size_t)am_gpu_conv_pieces(c, n));
     return l;
 }
@@ -102,6 +102,24 @@ static void conv(am_backend *be, const am_conv *c, int n, am_dev x, am_dev w, am
     END;
 }
 
+/* dx by cuDNN: an engine that writes, one that adds, or one that writes aside and a sum.  0: none of them does it. */
+static int back_to_x(am_backend *be, const am_conv *c, int n, const layout *l, am_dev prepared, am_dev dy, am_dev scratch, am_grad dx)
+{
+    const char *const op = "conv_back to x";
+    const am_graph *writes = l->graph[AM_GRAPH_DX], *adds = l->graph[AM_GRAPH_DX_ADD];
+    if (dx.beta == 1 && adds) {
+        run(be, op, adds, dy.p, prepared.p, dx.d.p, workspace(scratch));
+        return 1;
+    }
+    if (!writes || (dx.beta != 0 && adds)) return 0;
+    const am_dev fresh = dx.beta == 0 ? dx.d : am_at(scratch, l->dx);
+    run(be, op, writes, dy.p, prepared.p, fresh.p, workspace(scratch));
+    if (dx.beta == 0) return 1;
+    const am_view sum = am_cuda_view(be, in_shape(c, n), dx.d);
+    am_gpu_add(am_cuda_of(be)->stream, 1, am_cuda_view(be, in_shape(c, n), fresh), dx.beta, sum, AM_LINEAR, sum);
+    return 1;
+}
+
 static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev w, am_dev prepared, am_dev dy, am_dev scratch,
                       am_grad dx, am_grad dw)
 {
@@ -110,14 +128,8 @@ static void conv_back(am_backend *be, const am_conv *c, int n, am_dev x, am_dev 
     const am_view in = am_cuda_view(be, in_shape(c, n), x), out = am_cuda_view(be, out_shape(c, n), dy);
     const am_view_grad to = am_cuda_view_grad(be, in_shape(c, n), dx);
     const int fits = aligned(x.p) && aligned(dy.p) && aligned(scratch.p);
-    if (am_is(dx.d) && l.graph[AM_GRAPH_DX] && fits && aligned(dx.d.p) && aligned(prepared.p)) {
-        const am_dev fresh = dx.beta == 0 ? dx.d : am_at(scratch, l.dx);
-        run(be, "conv_back to x", l.graph[AM_GRAPH_DX], dy.p, prepared.p, fresh.p, workspace(scratch));
-        if (dx.beta != 0)
-            am_gpu_add(st->stream, 1, am_cuda_view(be, in_shape(c, n), fresh), dx.beta, to.d, AM_LINEAR, to.d);
-    } else if (am_is(dx.d)) {
-        am_gpu_conv_back_x(st->stream, c, out, w.p, to);
-    }
+    const int fits_x = fits && aligned(dx.d.p) && aligned(prepared.p);
+    if (am_is(dx.d) && !(fits_x && back_to_x(be, c, n, &l, prepared, dy, scratch, dx))) am_gpu_conv_back_x(st->stream, c, out, w.p, to);
     if (am_is(dw.d) && l.graph[AM_GRAPH_DW] && fits) {
         float *fresh = am_at(scratch, l.dw).p;
         run(be, "conv_back to w", l.graph[AM_GRAPH_DW], x.p, dy.p, fresh, workspace(scratch));

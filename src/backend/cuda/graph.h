@@ -14,7 +14,9 @@
 typedef enum am_graph_kind {
     AM_GRAPH_Y,                 /* a = x, b = w: y */
     AM_GRAPH_DX,                /* a = dy, b = w: dx */
-    AM_GRAPH_DW                 /* a = x, b = dy: dw */
+    AM_GRAPH_DW,                /* a = x, b = dy: dw */
+    AM_GRAPH_DX_ADD,            /* a = dy, b = w: added to dx */
+    AM_GRAPH_KINDS
 } am_graph_kind;
 
 typedef struct am_graphs am_graphs;

@@ -44,22 +44,26 @@ static int window(entry *x, const am_conv *c, desc *d)
            set_longs(*d, CUDNN_ATTR_CONVOLUTION_DILATIONS, 2, dilation) && am_desc_done(*d);
 }
 
-/* ---- the operation: attributes of its three kinds ---- */
+/* ---- the operation: attributes of its kinds; out = conv(a, b) + beta out ---- */
 
 typedef struct names {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t window, a, b, out, alpha, beta;
 } names;
 
-static const names of_kind[] = {
+#define NAMES_OF_DX                                                                                \
+    {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,            \
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,    \
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, \
+     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA}
+
+static const names of_kind[AM_GRAPH_KINDS] = {
     [AM_GRAPH_Y] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
-    [AM_GRAPH_DX] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-                     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-                     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                     CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    [AM_GRAPH_DX] = NAMES_OF_DX,
+    [AM_GRAPH_DX_ADD] = NAMES_OF_DX,
     [AM_GRAPH_DW] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
@@ -75,15 +79,15 @@ static int operation(am_graphs *g, entry *x, desc *d)
     const int n = x->key.n;
     const int64_t in[4] = {n, c->c, c->h, c->w}, out[4] = {n, c->filters, c->oh, c->ow};
     const int64_t weights[4] = {c->filters, c->c / c->groups, c->size, c->size};
-    const int64_t *dim[3][3] = {{in, weights, out}, {out, weights, in}, {in, out, weights}};
+    const int64_t *dim[AM_GRAPH_KINDS][3] = {{in, weights, out}, {out, weights, in}, {in, out, weights}, {out, weights, in}};
     const names *k = &of_kind[x->key.kind];
-    const float one = 1, zero = 0;
+    const float one = 1, beta = x->key.kind == AM_GRAPH_DX_ADD ? 1 : 0;
     desc w, a, b, o;
     return window(x, c, &w) && tensor(x, UID_A, type, dim[x->key.kind][0], &a) &&
            tensor(x, UID_B, type, dim[x->key.kind][1], &b) && tensor(x, UID_OUT, type, dim[x->key.kind][2], &o) &&
            am_desc_make(x, k->type, d) && am_desc_set_desc(*d, k->window, w) && am_desc_set_desc(*d, k->a, a) && am_desc_set_desc(*d, k->b, b) &&
            am_desc_set_desc(*d, k->out, o) && am_desc_set(*d, k->alpha, CUDNN_TYPE_FLOAT, 1, &one) &&
-           am_desc_set(*d, k->beta, CUDNN_TYPE_FLOAT, 1, &zero) && am_desc_done(*d);
+           am_desc_set(*d, k->beta, CUDNN_TYPE_FLOAT, 1, &beta) && am_desc_done(*d);
 }
 
 int am_graph_describe(am_graphs *g, entry *x)

@@ -53,7 +53,7 @@ int am_engine_knobs(const am_graph *, am_choice *);
 /* graph.c: run what a plan says; a status */
 cudnnStatus_t am_plan_run(am_graphs *, desc plan, const void *a, const void *b, void *out, void *workspace);
 
-/* graph_tune.c.  0: it does not run here, whatever cuDNN's heuristics say */
+/* graph_tune.c.  0: it does not run here, whatever cuDNN's heuristics say, or does not add where it should */
 int am_plan_works(am_graphs *, const am_choice_key *, desc plan, size_t workspace);
 /* microseconds of one run, the median of a few; below 0: it did not run */
 double am_plan_time(am_graphs *, const am_choice_key *, desc plan, size_t workspace);

@@ -5,6 +5,7 @@
 #include "graph_inside.h"
 #include <cuda_runtime_api.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { ROUNDS = 5, RUNS = 16 };
@@ -26,7 +27,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Memory for the tensors of a trial, filled with small numbers: with zeros it would be faster. */
+/* Memory for the tensors of a trial. */
 static char *room(am_graphs *g, size_t bytes)
 {
     if (bytes <= g->room_bytes) return g->room;
@@ -37,7 +38,6 @@ static char *room(am_graphs *g, size_t bytes)
         return NULL;
     }
     g->room_bytes = bytes;
-    cudaMemsetAsync(g->room, 0x3c, bytes, g->stream);
     return g->room;
 }
 
@@ -50,7 +50,9 @@ void am_tune_close(am_graphs *g)
 
 typedef struct trial { am_graphs *g; desc plan; char *a, *b, *out, *work; } trial;
 
-/* 0: there is no memory for it. */
+enum { SMALL = 0x3c };          /* a byte; so filled, a number of any type is between 0.01 and 1.1 */
+
+/* 0: there is no memory for it.  The tensors hold small numbers: with zeros it would be faster. */
 static int trial_open(trial *t, am_graphs *g, const am_choice_key *k, desc plan, size_t workspace)
 {
     const am_conv *c = &k->conv;
@@ -58,12 +60,12 @@ static int trial_open(trial *t, am_graphs *g, const am_choice_key *k, desc plan,
     const size_t x = align(4 * n * (size_t)c->c * (size_t)c->h * (size_t)c->w),
                  y = align(4 * n * (size_t)c->filters * (size_t)c->oh * (size_t)c->ow),
                  w = align(4 * (size_t)c->filters * (size_t)(c->c / c->groups) * taps);
-    const size_t size[3][2] = {{x, w}, {y, w}, {x, y}};
+    const size_t size[AM_GRAPH_KINDS][2] = {{x, w}, {y, w}, {x, y}, {y, w}};
     char *a = room(g, x + y + w + workspace);
     if (!a) return 0;
     *t = (trial){g, plan, a, a + size[k->kind][0], NULL, a + x + y + w};
     t->out = t->b + size[k->kind][1];
-    return 1;
+    return !cudaMemsetAsync(a, SMALL, x + y + w, g->stream);
 }
 
 static int run(const trial *t)
@@ -103,11 +105,26 @@ static int warm_up(const trial *t, cudaGraphExec_t all)
     return 1;
 }
 
+/* Does the plan add to what lies there?  The gradient of zeros is zero, so it must leave all as it was: not where it
+ * overwrites, nor where several pieces of a sum each bring it along. */
+static int adds(const trial *t, const am_choice_key *k)
+{
+    const size_t one = k->precision == AM_BF16 || k->precision == AM_FP16 ? 2 : 4;
+    const size_t in = one * (size_t)k->n * (size_t)k->conv.c * (size_t)k->conv.h * (size_t)k->conv.w,
+                 out = one * (size_t)k->n * (size_t)k->conv.filters * (size_t)k->conv.oh * (size_t)k->conv.ow;
+    char *got = calloc(1, in);
+    int same = got && !cudaMemsetAsync(t->a, 0, out, t->g->stream) && !cudaMemsetAsync(t->out, SMALL, in, t->g->stream) && run(t) &&
+               !cudaMemcpyAsync(got, t->out, in, cudaMemcpyDeviceToHost, t->g->stream) && !cudaStreamSynchronize(t->g->stream);
+    same = same && got[0] == SMALL && !memcmp(got, got + 1, in - 1);
+    free(got);
+    return same;
+}
+
 int am_plan_works(am_graphs *g, const am_choice_key *k, desc plan, size_t workspace)
 {
     trial t;
-    if (!trial_open(&t, g, k, plan, workspace)) return 1;
-    const int ok = run(&t) && !cudaStreamSynchronize(g->stream);
+    if (!trial_open(&t, g, k, plan, workspace)) return k->kind != AM_GRAPH_DX_ADD;
+    const int ok = run(&t) && !cudaStreamSynchronize(g->stream) && (k->kind != AM_GRAPH_DX_ADD || adds(&t, k));
     cudaGetLastError();
     return ok;
 }
