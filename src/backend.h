@@ -100,6 +100,10 @@ typedef struct am_encoding {
     float bend;                 /* t = (4/3 l^3 - 2 l^2 + (bend + 1) l) / (bend + 1/3), flattest at 1/2 */
 } am_encoding;
 
+/* What each cell of a map is asked for: the label of its sample i, or of perm[i] where partner is not 0; below 0, nothing.
+ * grid divides the map; partner: float [grid * grid]; labels, perm: int32 [n]. */
+typedef struct am_cells { int grid; am_dev partner, labels, perm; } am_cells;
+
 /* Health of a MixBlock's masks (short_runs.md), AM_HEALTH running sums added up by pairing and mask_health. */
 enum { AM_HEALTH_SHARE,         /* sum over samples of |mean(1 - m) - lambda| */
        AM_HEALTH_DRIFT,         /* sum over samples of mean(1 - m) - lambda */
@@ -250,6 +254,11 @@ typedef struct am_ops {
                    am_dev health);
     void (*attend_back)(am_backend *, const am_pairing *, int n, am_dev saved, am_dev mask, am_dev dmask, am_dev scratch,
                         am_dev dquery, am_dev dkey, am_dev dvalue);
+
+    /* ---- GridMix ----
+     * The map's logits x [n][classes][h][w], averaged over the places of each of grid x grid cells, against a label a cell. */
+    void (*cells)(am_backend *, am_shape, const am_cells *, am_dev x, am_dev loss);         /* cross-entropies [n][grid * grid] */
+    void (*cells_back)(am_backend *, am_shape, const am_cells *, float scale, am_dev x, am_grad dx);    /* dx = beta*dx + scale * d sum(loss) / dx */
 
     /* ---- AugMix ----
      * prob, q: rows [3n][k], the clean ones and then two for each sample; labels [n][k]; cross, loss [n].

@@ -119,7 +119,7 @@ am_status am_mix_lessons(am_mix *m, am_trainer *t, int apart, am_err *e)
 {
     int both = t->has_teacher && t->follow.clean_loss;
     am_trip trip = {.flags = LEARN};
-    if (both && !apart) return am_student_lessons(m, t, e);
+    if (both && !apart && !m->also) return am_student_lessons(m, t, e);
     m->clean.plan.net = NULL;
     if (both) {
         trip.to = t->clean_head;

@@ -243,6 +243,59 @@ static void labels(t_bench *b)
 }
 static void labels_become_soft(void **s) { (void)s; t_each(labels); }
 
+/* ---- a label for each cell of a map ---- */
+
+static const struct { am_shape s; int grid; } maps[] = {
+    {{3, 5, 4, 4}, 4}, {{2, 3, 6, 6}, 3}, {{5, 17, 4, 6}, 2}, {{4, 100, 8, 8}, 4},
+    {{2, 40, 3, 2}, 1}, {{3, 4, 1, 1}, 1},
+};
+
+static void cells(t_bench *b)
+{
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        for (int beta = 0; beta < 2; beta++) {
+            const am_shape s = maps[i].s;
+            const int g = maps[i].grid, all = g * g, rows = s.h / g, columns = s.w / g;
+            float partner[16], *x, *before;
+            int label[8], perm[8];
+            for (int c = 0; c < all; c++) partner[c] = (float)t_pick(b, 0, 1);
+            for (int n = 0; n < s.n; n++) label[n] = t_pick(b, 0, s.c - 1), perm[n] = s.n - 1 - n;
+            label[1] = -1; /* held against nothing */
+            const am_cells k = {g, t_given(b, (size_t)all, partner), t_given(b, (size_t)s.n, label),
+                                t_given(b, (size_t)s.n, perm)};
+            am_dev from = t_activation(b, s, -6, 6, &x), loss = t_blank(b, (size_t)(s.n * all));
+            am_grad to = t_activation_grad(b, s, (float)beta, &before);
+            double *want = t_doubles(b, (size_t)(s.n * all)), *wx = t_doubles(b, am_count(s));
+            double *z = t_doubles(b, (size_t)s.c);
+            for (int n = 0; n < s.n; n++)
+                for (int cell = 0; cell < all; cell++) {
+                    const int of = label[partner[cell] != 0 ? perm[n] : n];
+                    double sum = 0;
+                    for (int c = 0; c < s.c; c++) {
+                        z[c] = 0;
+                        for (int v = 0; v < rows; v++)
+                            for (int u = 0; u < columns; u++)
+                                z[c] += (double)x[t_at(s, n, c, cell / g * rows + v, cell % g * columns + u)];
+                        sum += exp(z[c] /= rows * columns);
+                    }
+                    want[n * all + cell] = of < 0 ? 0 : log(sum) - z[of];
+                    for (int c = 0; c < s.c; c++)
+                        for (int v = 0; v < rows; v++)
+                            for (int u = 0; u < columns; u++) {
+                                const size_t at = t_at(s, n, c, cell / g * rows + v, cell % g * columns + u);
+                                wx[at] = (double)before[at];
+                                if (of >= 0) wx[at] += 0.3 * (exp(z[c]) / sum - (c == of)) / (rows * columns);
+                            }
+                }
+            b->op->cells(b->be, s, &k, from, loss);
+            t_plain_is(b, "cells", (size_t)(s.n * all), loss, want, 1e-6);
+            b->op->cells_back(b->be, s, &k, .3f, from, to);
+            t_activation_is(b, "cells_back", s, to.d, wx, t_loose(b, 2e-6));
+            t_clear(b);
+        }
+}
+static void cells_have_labels_of_their_own(void **s) { (void)s; t_each(cells); }
+
 /* ---- masks ---- */
 
 static void masks(t_bench *b)
@@ -394,7 +447,8 @@ T_SUITE(backends_rows, cmocka_unit_test(maxpool_by_darknets_rule),
         cmocka_unit_test(avgpool_is_the_mean), cmocka_unit_test(upsample_repeats),
         cmocka_unit_test(route_lays_side_by_side), cmocka_unit_test(softmax_and_cross_entropy),
         cmocka_unit_test(score_counts_and_dead_nets_score_nothing),
-        cmocka_unit_test(labels_become_soft), cmocka_unit_test(masks_are_made),
+        cmocka_unit_test(labels_become_soft),
+        cmocka_unit_test(cells_have_labels_of_their_own), cmocka_unit_test(masks_are_made),
         cmocka_unit_test(blend_and_both_adjoints),
         cmocka_unit_test(mask_losses_and_their_gradients),
         cmocka_unit_test(mask_health_is_measured));

@@ -54,13 +54,12 @@ static double cross(const float *logit, int step, int label)
 }
 
 /* The loss is the head's, plus what the local classifier says of each cell held against what that shows. */
-static void grid_asks_each_cell(void **state)
+static void asks(const char *text)
 {
     static float mixed[M_BATCH * P * 3], local[M_BATCH * M_CLASSES * GRID * GRID],
         prob[M_BATCH * M_CLASSES], q[M_BATCH * M_CLASSES];
-    bench *b = m_open(GRIDMIX);
+    bench *b = m_open(text);
     am_trainer *t = &b->t;
-    (void)state;
     for (long step = 0; step < 5; step++) {
         double want = 0;
         m_learn(b, step);
@@ -88,7 +87,14 @@ static void grid_asks_each_cell(void **state)
         assert_true(m_gradient_error(b, step, 1) < 5e-3);
     }
     m_close(b);
-    b = m_open(M_NET M_BODY
+}
+
+static void grid_asks_each_cell(void **state)
+{
+    (void)state;
+    asks(GRIDMIX);
+    asks(GRIDMIX "[momentum_teacher]\n"); /* beside the lesson of the clean images */
+    bench *b = m_open(M_NET M_BODY
                "[convolutional]\nname=local\ninput=stage1\nfilters=4\nsize=1\nactivation=linear\n"
                "[mix]\nmethod=gridmix\ngrid=3\n"); /* places of 6 x 6: means over 2 x 2 */
     assert_true(m_gradient_error(b, 1, 1) < 5e-3);

@@ -9,8 +9,7 @@
  * It is linear, so on a map finer than the grid an [avgpool] with a size above it gives the same for less.
  *
  * Baek, Bang and Shim, GridMix, Pattern Recognition 2021, from its description: grid and local_weight are
- * ours.  (What OpenMixup calls gridmix is method=gridmixup.)  The local loss is the host's, which waits for
- * the device twice a step here. */
+ * ours.  (What OpenMixup calls gridmix is method=gridmixup.) */
 #include <math.h>
 #include "../mixer.h"
 
@@ -33,13 +32,9 @@ static const am_key keys[] = {
 typedef struct state {
     am_trainer *t;
     const gridmix *o;
-    am_slot plane;
-    am_place loss;
-    unsigned char *partner; /* [cells]: 1 shows the partner */
+    am_slot plane, partner;  /* [h][w] and [grid][grid]: 1 shows the partner */
+    am_place loss;           /* [n][grid][grid] */
     int *order;
-    float *logit,
-        *each; /* [n][classes][h][w] of the local classifier, then its gradient; [n] losses */
-    double *prob; /* [n][classes]: work */
 } state;
 
 static am_status find_local(am_mix *m, am_trainer *t, am_err *e)
@@ -78,15 +73,10 @@ static am_status setup(am_mix *m, am_trainer *t, am_err *e)
     s->t = t;
     s->o = o;
     s->plane = am_claim(t, (size_t)(t->net.input.h * t->net.input.w));
-    s->loss = am_space_push(&t->space, n);
-    s->partner = am_new(&t->mem, cells);
+    s->partner = am_claim(t, cells);
+    s->loss = am_space_push(&t->space, n * cells);
     s->order = am_new(&t->mem, cells * sizeof *s->order);
-    s->each = am_new(&t->mem, n * sizeof *s->each);
-    s->logit = am_new(&t->mem, n * am_count(t->net.layer[m->also].out) * sizeof *s->logit);
-    s->prob = am_new(&t->mem, n * (size_t)t->classes * sizeof *s->prob);
-    return s->partner && s->order && s->each && s->logit && s->prob
-               ? AM_OK
-               : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
+    return s->order ? AM_OK : am_fail(e, AM_ENOMEM, m->loc, "out of memory");
 }
 
 static void draw(am_mix *m, am_trainer *t, am_rng *r)
@@ -95,63 +85,41 @@ static void draw(am_mix *m, am_trainer *t, am_rng *r)
     state *s = m->state;
     int h = t->net.input.h, w = t->net.input.w, cells = o->grid * o->grid;
     int pasted = (int)floor((1 - am_draw_lambda(t, r, o->alpha)) * cells + 0.5);
-    float *plane = am_state_host(t, s->plane);
+    float *plane = am_state_host(t, s->plane), *partner = am_state_host(t, s->partner);
     am_rng_permute(r, cells, s->order);
-    for (int i = 0; i < cells; i++) s->partner[s->order[i]] = i < pasted;
+    for (int i = 0; i < cells; i++) partner[s->order[i]] = i < pasted;
     for (int i = 0; i < h * w; i++)
-        plane[i] = s->partner[i / w * o->grid / h * o->grid + i % w * o->grid / w];
+        plane[i] = partner[i / w * o->grid / h * o->grid + i % w * o->grid / w];
     am_draw_pair(t, r, 1, 1 - (double)pasted / cells, o->no_repeat);
 }
 
-/* One cell of one sample: the mean logits of its places, their loss, and the gradient in their stead. */
-static double learn_cell(const am_layer *l, int grid, int cell, int label, float scale,
-                         double *prob, float *logit)
+static am_cells asked(const state *s)
 {
-    int by_h = l->out.h / grid, by_w = l->out.w / grid, places = by_h * by_w, k = l->out.c;
-    float *from = logit + cell / grid * by_h * l->out.w + cell % grid * by_w;
-    double most = -INFINITY, sum = 0;
-    for (int c = 0; c < k; c++) {
-        prob[c] = 0;
-        for (int i = 0; i < places; i++)
-            prob[c] +=
-                (double)from[c * l->out.h * l->out.w + i / by_w * l->out.w + i % by_w] / places;
-        most = prob[c] > most ? prob[c] : most;
-    }
-    double loss = most - prob[label];
-    for (int c = 0; c < k; c++) sum += prob[c] = exp(prob[c] - most);
-    for (int c = 0; c < k; c++) {
-        float g = scale / (float)places * (float)(prob[c] / sum - (c == label));
-        for (int i = 0; i < places; i++)
-            from[c * l->out.h * l->out.w + i / by_w * l->out.w + i % by_w] = g;
-    }
-    return loss + log(sum);
+    const am_trainer *t = s->t;
+    return (am_cells){s->o->grid, am_state_dev(t, s->partner), am_state_dev(t, t->labels),
+                      am_state_dev(t, t->pair[1].perm)};
+}
+
+static float share_of_cell(const am_pass *p, const state *s)
+{
+    return (float)s->o->local_weight / (float)(s->o->grid * s->o->grid) * p->scale;
 }
 
 static void forward(const am_pass *p, const am_layer *l, void *user)
 {
-    state *s = user;
-    am_trainer *t = s->t;
-    const int *label = am_state_ints(t, t->labels), *perm = am_state_ints(t, t->pair[1].perm),
-              cells = s->o->grid * s->o->grid;
-    const float weight = (float)s->o->local_weight / (float)cells;
-    am_o(p)->get(am_be(p), am_y_shape(p, l), am_y(p, l), s->logit);
-#pragma omp parallel for num_threads(t->be->threads) schedule(static)
-    for (int i = 0; i < t->n; i++) {
-        double loss = 0;
-        for (int cell = 0; cell < cells; cell++)
-            loss += learn_cell(l, s->o->grid, cell, label[s->partner[cell] ? perm[i] : i],
-                               weight * p->scale, s->prob + (size_t)i * (size_t)t->classes,
-                               s->logit + (size_t)i * am_count(l->out));
-        s->each[i] = weight * (float)loss;
-    }
-    am_o(p)->upload(am_be(p), (size_t)t->n, s->each, am_here(&t->space, s->loss));
-    am_o(p)->mean(am_be(p), t->n, p->scale, am_here(&t->space, s->loss),
-                  (am_grad){am_at(t->report, AM_REPORT_LOSS + AM_LOSS_MIXED), 1});
+    const state *s = user;
+    const am_cells cells = asked(s);
+    const am_dev loss = am_here(&s->t->space, s->loss);
+    am_o(p)->cells(am_be(p), am_y_shape(p, l), &cells, am_y(p, l), loss);
+    am_o(p)->mean(am_be(p), s->t->n * cells.grid * cells.grid, share_of_cell(p, s), loss,
+                  (am_grad){am_at(s->t->report, AM_REPORT_LOSS + AM_LOSS_MIXED), 1});
 }
 
 static void backward(const am_pass *p, const am_layer *l, void *user)
 {
-    am_o(p)->put(am_be(p), am_y_shape(p, l), ((state *)user)->logit, am_dy(p, l));
+    const am_cells cells = asked(user);
+    am_o(p)->cells_back(am_be(p), am_y_shape(p, l), &cells, share_of_cell(p, user), am_y(p, l),
+                        (am_grad){am_dy(p, l), 0});
 }
 
 static void mask(am_mix *m, am_trainer *t, am_dev to)

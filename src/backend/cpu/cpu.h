@@ -183,6 +183,10 @@ void am_cpu_mask_loss(am_backend *, int n, int h, int w, int kind, int reduce_ba
                       am_dev weight, am_dev lam, am_dev m, am_dev loss, am_grad dm);
 void am_cpu_mask_health(am_backend *, int n, int h, int w, am_dev lam, am_dev m, am_dev health);
 
+/* cells.c */
+void am_cpu_cells(am_backend *, am_shape, const am_cells *, am_dev x, am_dev loss);
+void am_cpu_cells_back(am_backend *, am_shape, const am_cells *, float scale, am_dev x, am_grad dx);
+
 /* jsd.c */
 void am_cpu_jsd(am_backend *, int n, int k, float weight, am_dev prob, am_dev labels, am_dev q, am_dev cross, am_dev loss);
 

@@ -29,7 +29,7 @@ void am_cuda_check(am_backend *be, const char *op)
 }
 
 /* What kernels write into am_trouble. */
-static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing", "gather"};
+static const char *const troubled[] = {"", "score", "onehot", "labels_mix", "blend", "blend_back", "pairing", "gather", "cells"};
 
 /* A kernel's fault shows at the next question; which kernel, only where the device is asked after each. */
 void am_cuda_late_fault(am_backend *be, cudaError_t bad)

@@ -85,7 +85,7 @@ static inline am_sum am_cuda_sum(am_grad g) { return (am_sum){g.d.p, g.beta}; }
 static inline const int *am_cuda_ints(am_dev d) { return (const int *)(const void *)d.p; }
 
 /* What kernels write into am_trouble, in the order of cuda.c's names. */
-enum { IN_SCORE = 1, IN_ONEHOT, IN_LABELS_MIX, IN_BLEND, IN_BLEND_BACK, IN_PAIRING, IN_GATHER };
+enum { IN_SCORE = 1, IN_ONEHOT, IN_LABELS_MIX, IN_BLEND, IN_BLEND_BACK, IN_PAIRING, IN_GATHER, IN_CELLS };
 static inline am_trouble am_cuda_trouble(const am_backend *be, int op) { return (am_trouble){am_cuda_of(be)->trouble, op}; }
 
 /* Each fills its slots of the table. */

@@ -101,6 +101,11 @@ void am_gpu_labels_mix(am_stream, int n, int k, const float *q, const int *perm,
 
 void am_gpu_jsd(am_stream, int n, int k, float weight, const float *prob, const float *labels, float *q, float *cross, float *loss);
 
+/* cells.cu; lift as above */
+void am_gpu_cells(am_stream, int grid, am_view x, const float *partner, const int *labels, const int *perm, float *loss, am_trouble);
+void am_gpu_cells_back(am_stream, int grid, float scale, const float *lift, am_view x, const float *partner, const int *labels,
+                       const int *perm, am_view_grad dx, am_trouble);
+
 /* mask.cu: planes; partial: AM_MASK_PARTIAL doubles a sample */
 enum { AM_MASK_PARTIAL = 8 };
 void am_gpu_mask_fill(am_stream, int n, int plane, const float *lam, float *m);

@@ -43,8 +43,26 @@ static void jsd(am_backend *be, int n, int k, float weight, am_dev prob, am_dev 
     END;
 }
 
+static void cells(am_backend *be, am_shape s, const am_cells *k, am_dev x, am_dev loss)
+{
+    BEGIN("cells", s, k->grid, k->partner, k->labels, k->perm, x, loss);
+    am_gpu_cells(st->stream, k->grid, am_cuda_view(be, s, x), k->partner.p, am_cuda_ints(k->labels), am_cuda_ints(k->perm), loss.p,
+                 am_cuda_trouble(be, IN_CELLS));
+    END;
+}
+
+static void cells_back(am_backend *be, am_shape s, const am_cells *k, float scale, am_dev x, am_grad dx)
+{
+    BEGIN("cells_back", s, k->grid, k->partner, k->labels, k->perm, scale, x, dx);
+    if (am_is(dx.d))
+        am_gpu_cells_back(st->stream, k->grid, scale, st->scale, am_cuda_view(be, s, x), k->partner.p, am_cuda_ints(k->labels),
+                          am_cuda_ints(k->perm), am_cuda_view_grad(be, s, dx), am_cuda_trouble(be, IN_CELLS));
+    END;
+}
+
 void am_cuda_fill_losses(am_ops *t)
 {
     t->softmax = softmax, t->softmax_back = softmax_back, t->score = score, t->jsd = jsd;
+    t->cells = cells, t->cells_back = cells_back;
     t->onehot = onehot, t->labels_mix = labels_mix;
 }

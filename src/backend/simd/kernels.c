@@ -30,6 +30,7 @@
 #include "pairing.c"
 #include "pairing_back.c"
 #include "pair_rows.c"
+#include "cells.c"
 
 void KERNELS_ENTRY(am_ops *o)
 {
@@ -75,4 +76,6 @@ void KERNELS_ENTRY(am_ops *o)
     o->pairing = pairing;
     o->pairing_back = pairing_back;
     o->pair_rows = pair_rows;
+    o->cells = cells;
+    o->cells_back = cells_back;
 }

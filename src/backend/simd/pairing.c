@@ -85,26 +85,6 @@ static size_t pairing_saved(am_backend *be, const am_pairing *p, int n)
     return pairing_place(be, p, n, NULL, &unused);
 }
 
-/* exp(x) for x <= 0, held above -80: 2^n times a polynomial on |r| <= ln 2 / 2; relative error 2e-7. */
-INLINE vec exp_below(vec x)
-{
-    const vec magic =
-        all(12582912); /* 1.5 * 2^23: adding it rounds to a whole number, in the low bits */
-    vec_int low = (vec_int)(x < all(-80));
-    vec y = (vec)(((vec_int)all(-80) & low) | ((vec_int)x & ~low));
-    vec t = y * all(1.44269504f) + magic, n = t - magic;
-    vec r = y - n * all(0.693359375f);
-    r = r + n * all(2.12194440e-4f);
-    vec e = all(1.3888889e-3f);
-    e = e * r + all(8.3333333e-3f);
-    e = e * r + all(4.1666667e-2f);
-    e = e * r + all(1.6666667e-1f);
-    e = e * r + all(0.5f);
-    e = e * r + all(1);
-    e = e * r + all(1);
-    return (vec)((vec_int)e + ((vec_int)t << 23)) + (x - x); /* what is no number stays none */
-}
-
 /* W' and u side by side, packed; and the numbers in lambda's channel. */
 static void pairing_pack(const pairing_job *k)
 {
