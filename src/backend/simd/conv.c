@@ -1,4 +1,4 @@
-/* conv.c: the convolution's slots: which of the two roads, and where their memory lies.
+/* conv.c: the convolution's slots: which of the roads, and where their memory lies.
  *
  * Scratch: the padded scale and shift, a line of zeros, then whatever the road needs.
  * The partial sums that a forward pass may leave for the norm are described in norm.c. */
@@ -6,8 +6,10 @@
 #include "vec.h"
 
 /* Floats of the prepared weights of one direction. */
-static size_t conv_prepared_way(const conv_plan *p, int back)
+static size_t conv_prepared_way(const am_conv *k, int back)
 {
+    const conv_plan *p = conv_plan_of(k);
+    if (back && p->scatter) return scatter_weights(k, p);
     if (p->winograd[back]) return p->late ? 0 : winograd_points(p, back);
     return back ? gather_weights_back(p) : gather_weights_forward(p);
 }
@@ -16,7 +18,7 @@ static size_t conv_prepared(am_backend *be, const am_conv *k)
 {
     (void)be;
     const conv_plan *p = conv_plan_of(k);
-    return conv_prepared_way(p, 0) + (p->rests ? 0 : conv_prepared_way(p, 1));
+    return conv_prepared_way(k, 0) + (p->rests ? 0 : conv_prepared_way(k, 1));
 }
 
 static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prepared)
@@ -24,9 +26,10 @@ static void conv_prepare(am_backend *be, const am_conv *k, am_dev w, am_dev prep
     const conv_plan *p = conv_plan_of(k);
     am_team *team = am_simd_team(be);
     float *to = prepared.p;
-    for (int back = 0; back < 2 - p->rests; to += conv_prepared_way(p, back++))
+    for (int back = 0; back < 2 - p->rests; to += conv_prepared_way(k, back++))
         if (!p->winograd[back]) {
-            if (back) gather_prepare_back(team, k, w.p, to);
+            if (back && p->scatter) scatter_prepare_back(team, k, w.p, to);
+            else if (back) gather_prepare_back(team, k, w.p, to);
             else gather_prepare_forward(team, k, w.p, to);
         } else if (!p->late) {
             winograd_prepare_go(team, k, w.p, back, to);
@@ -38,14 +41,14 @@ static const float *conv_points(am_backend *be, const am_conv *k, int turned, am
                                 am_dev prepared, float **room)
 {
     const conv_plan *p = conv_plan_of(k);
-    if (!p->late) return prepared.p + (turned ? conv_prepared_way(p, 0) : 0);
+    if (!p->late) return prepared.p + (turned ? conv_prepared_way(k, 0) : 0);
     float *points = *room;
     winograd_prepare_go(am_simd_team(be), k, w.p, turned, points);
     *room += winograd_points(p, turned);
     return points;
 }
 
-/* What both roads keep at the start of the scratch. */
+/* What all roads keep at the start of the scratch. */
 static size_t conv_head(const am_conv *k)
 {
     size_t widest = (size_t)am_simd_channels(am_simd_max(k->c, k->filters));
@@ -66,6 +69,8 @@ static size_t conv_scratch(am_backend *be, const am_conv *k, int n, int back)
         if (p->winograd[way]) {
             winograd g = winograd_make(k, n, 1, way);
             AT_LEAST((p->late ? winograd_points(p, way) : 0) + winograd_room(&g, threads));
+        } else if (way && p->scatter) {
+            AT_LEAST(scatter_make(k, n).worker_room * (size_t)threads);
         } else if (!way) {
             AT_LEAST(gather_forward(k, n, 1).worker_room * (size_t)threads);
         } else {
@@ -139,8 +144,13 @@ static void conv_back(am_backend *be, const am_conv *k, int n, am_dev x, am_dev 
         g.u = conv_points(be, k, 1, w, prepared, &rest);
         g.x = elems(dy), g.y = elems(dx.d), g.zeros = zeros, g.finish = e, g.room = rest;
         winograd_go(team, &g);
+    } else if (am_is(dx.d) && p->scatter) {
+        scatter s = scatter_make(k, n);
+        s.dy = elems(dy), s.dx = elems(dx.d), s.beta = dx.beta, s.room = room;
+        s.weights = prepared.p + conv_prepared_way(k, 0);
+        scatter_go(team, &s, n);
     } else if (am_is(dx.d)) {
-        const float *weights = prepared.p + conv_prepared_way(p, 0);
+        const float *weights = prepared.p + conv_prepared_way(k, 0);
         for (int phase = 0; phase < k->stride * k->stride; phase++) {
             gather g = gather_back(k, n, phase / k->stride, phase % k->stride);
             g.x = dy.p, g.y = dx.d.p, g.weights = weights, g.finish = e, g.room = room;

@@ -19,11 +19,12 @@ typedef struct conv_plan {
     int taps; /* size * size */
     int winograd[2]; /* forward and back: 3x3, maps that fill the tiles well enough */
     int pairs[2]; /* winograd: V and U are bf16 */
+    int scatter; /* back: few channels of input */
     int late; /* winograd: too wide to keep the transformed weights */
     int rests; /* no way back */
 } conv_plan;
 
-enum { LATE = 128 * 128, STRIDE2 = 0 };
+enum { LATE = 128 * 128, STRIDE2 = 0, SCATTER_MOST = 1 << 17 };
 
 static const conv_plan *conv_plan_of(const am_conv *k)
 {
@@ -52,6 +53,24 @@ static int suits_winograd(const am_conv *k, const conv_plan *p)
     return k->stride == 2 && k->pad == 1 && p->c * p->f >= STRIDE2 && fills(k->oh, k->ow, 4);
 }
 
+/* Columns of the scattered product, and how many lines of dy a line of dx sees. */
+static int scatter_columns(const am_conv *k)
+{
+    return am_simd_up(k->size * k->size * k->c, W);
+}
+static int scatter_reach(const am_conv *k)
+{
+    return (k->size + k->stride - 1) / k->stride;
+}
+
+/* Where a pixel's channels are less than a vector, and the lines of dy that are seen at once stay in the second
+ * cache. */
+static int suits_scatter(const am_conv *k, const conv_plan *p)
+{
+    return k->groups == 1 && k->c <= 4 && p->taps > 1 && k->h * k->w > 1 && k->oh * k->ow > 1 &&
+           scatter_columns(k) * k->ow <= SCATTER_MOST / scatter_reach(k);
+}
+
 static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err *err)
 {
     k->plan = NULL;
@@ -76,6 +95,7 @@ static am_status conv_plan_make(am_backend *be, am_conv *k, am_loc where, am_err
     p->pairs[0] = PAIRS && p->winograd[1] && be->precision == AM_FAST;
     p->pairs[1] = PAIRS && p->winograd[1];
     p->winograd[0] = p->winograd[1] && (k->stride == 1 || PAIRS == p->pairs[0]);
+    p->scatter = suits_scatter(k, p);
     p->rests = be->rests;
     p->late = p->winograd[1] && p->c * p->f > LATE && !p->rests;
     k->plan = p;

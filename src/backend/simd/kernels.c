@@ -19,6 +19,7 @@
 #include "winograd_grad.c"
 #include "gather.c"
 #include "gather_weights.c"
+#include "scatter.c"
 #include "narrow.c"
 #include "norm.c"
 #include "conv.c"
