@@ -22,7 +22,7 @@ BEGIN {
     split("net weights plan pass", w3); for (i in w3) floor[w3[i]] = 3
     n = split("data dataset image augment resize loader shapes picture chart font sheet ticks tiles", w4)
     for (i in w4) floor[w4[i]] = 4
-    split("mixer trainer train step resident optim valid checkpoint tap salient", w5); for (i in w5) floor[w5[i]] = 5
+    split("mixer lesson trainer train step resident optim valid checkpoint tap salient", w5); for (i in w5) floor[w5[i]] = 5
     split("automix session job registry bench describe help history masks mixsheet gallery replay rest scores corruptions", w6)
     for (i in w6) floor[w6[i]] = 6
 }
