@@ -372,6 +372,7 @@ static void a_convolution_may_leave_statistics(void **s) { (void)s; t_each(conv_
 static const struct { am_shape s; int out; } denses[] = {
     {{1, 1, 1, 1}, 1},  {{3, 5, 1, 1}, 4},     {{7, 64, 1, 1}, 10},
     {{2, 3, 5, 7}, 11}, {{33, 70, 1, 1}, 101}, {{5, 8, 4, 4}, 6},
+    {{41, 12, 1, 1}, 803}, {{11, 3, 2, 3}, 3001},      /* beyond the 32768 outputs up to which cuda gives each a warp */
 };
 
 static void dense(t_bench *b)
