@@ -37,7 +37,7 @@ INLINE vec cells_logits(const cells_job *k, const elem *sample, int cell, int c)
     for (int i = 0; i < k->places; i++)
         sum += cells_load(sample + cells_place(k, cell, i) + c, am_simd_min(left, W));
     sum /= all((float)k->places);
-    for (int l = left; l < W; l++) sum[l] = -1e30f;
+    for (int l = am_simd_max(left, 0); l < W; l++) sum[l] = -1e30f;
     return sum;
 }
 
