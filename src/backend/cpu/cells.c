@@ -7,7 +7,7 @@
 
 typedef struct cell { const float *first; int rows, columns, width; size_t plane; } cell;
 
-static int cells_ok(am_backend *be, const char *op, am_shape s, const am_cells *k)
+int am_cpu_cells_ok(am_backend *be, const char *op, am_shape s, const am_cells *k)
 {
     return !am_cpu_stopped(be) && am_cpu_labels_ok(be, op, s.n, s.c, k->labels) &&
            am_cpu_perm_ok(be, op, s.n, k->perm);
@@ -20,7 +20,7 @@ static cell cell_of(am_shape s, int grid, int which, const float *sample)
     return (cell){first, rows, columns, s.w, am_cpu_plane(s)};
 }
 
-static int label_of(const am_cells *k, int sample, int which)
+int am_cpu_cells_label(const am_cells *k, int sample, int which)
 {
     const int partner = k->partner.p[which] != 0;
     return am_cpu_ints(k->labels)[partner ? am_cpu_ints(k->perm)[sample] : sample];
@@ -50,12 +50,12 @@ static double spread(const cell *at, int classes, double *most)
 
 void am_cpu_cells(am_backend *be, am_shape s, const am_cells *k, am_dev x, am_dev loss)
 {
-    if (!cells_ok(be, "cells", s, k)) return;
+    if (!am_cpu_cells_ok(be, "cells", s, k)) return;
     const int cells = k->grid * k->grid;
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int i = 0; i < s.n * cells; i++) {
         const cell at = cell_of(s, k->grid, i % cells, x.p + (size_t)(i / cells) * am_cpu_sample(s));
-        const int label = label_of(k, i / cells, i % cells);
+        const int label = am_cpu_cells_label(k, i / cells, i % cells);
         double most;
         const double sum = spread(&at, s.c, &most);
         loss.p[i] = label < 0 ? 0 : (float)(log(sum) + most - logit(&at, label));
@@ -64,13 +64,13 @@ void am_cpu_cells(am_backend *be, am_shape s, const am_cells *k, am_dev x, am_de
 
 void am_cpu_cells_back(am_backend *be, am_shape s, const am_cells *k, float scale, am_dev x, am_grad dx)
 {
-    if (!am_is(dx.d) || !cells_ok(be, "cells_back", s, k)) return;
+    if (!am_is(dx.d) || !am_cpu_cells_ok(be, "cells_back", s, k)) return;
     const int cells = k->grid * k->grid, places = s.h / k->grid * (s.w / k->grid);
 #pragma omp parallel for num_threads(am_cpu_team(be, am_count(s))) schedule(static)
     for (int i = 0; i < s.n * cells; i++) {
         const float *sample = x.p + (size_t)(i / cells) * am_cpu_sample(s);
         const cell at = cell_of(s, k->grid, i % cells, sample);
-        const int label = label_of(k, i / cells, i % cells);
+        const int label = am_cpu_cells_label(k, i / cells, i % cells);
         const float by = label < 0 ? 0 : scale / (float)places;
         float *to = dx.d.p + (at.first - x.p);
         double most;

@@ -184,6 +184,8 @@ void am_cpu_mask_loss(am_backend *, int n, int h, int w, int kind, int reduce_ba
 void am_cpu_mask_health(am_backend *, int n, int h, int w, am_dev lam, am_dev m, am_dev health);
 
 /* cells.c */
+int  am_cpu_cells_ok(am_backend *, const char *op, am_shape, const am_cells *);     /* 0: stopped, or a fault is kept */
+int  am_cpu_cells_label(const am_cells *, int sample, int cell);
 void am_cpu_cells(am_backend *, am_shape, const am_cells *, am_dev x, am_dev loss);
 void am_cpu_cells_back(am_backend *, am_shape, const am_cells *, float scale, am_dev x, am_grad dx);
 

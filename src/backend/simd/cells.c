@@ -59,16 +59,10 @@ INLINE cells_spread cells_measure(const cells_job *k, const elem *sample, int ce
     return r;
 }
 
-INLINE int cells_label(const cells_job *k, int sample, int cell)
-{
-    const int partner = k->k->partner.p[cell] != 0;
-    return am_cpu_ints(k->k->labels)[partner ? am_cpu_ints(k->k->perm)[sample] : sample];
-}
-
 static void cells_item(const void *arg, int item, int worker)
 {
     const cells_job *k = arg;
-    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = cells_label(k, item / cells, cell);
+    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = am_cpu_cells_label(k->k, item / cells, cell);
     const elem *sample = k->x + (size_t)(item / cells) * sample_elems(k->s);
     (void)worker;
     k->loss[item] = 0;
@@ -79,18 +73,13 @@ static void cells_item(const void *arg, int item, int worker)
     k->loss[item] = logf(r.sum) + r.most - own / (float)k->places;
 }
 
-static int cells_begin(am_backend *be, const char *op, am_shape s, const am_cells *k)
-{
-    return !am_cpu_stopped(be) && am_cpu_labels_ok(be, op, s.n, s.c, k->labels) && am_cpu_perm_ok(be, op, s.n, k->perm);
-}
-
 static void cells(am_backend *be, am_shape s, const am_cells *c, am_dev x, am_dev loss)
 {
     if (am_simd_one_pixel(s)) {
         am_cpu_cells(be, s, c, x, loss);
         return;
     }
-    if (!cells_begin(be, "cells", s, c)) return;
+    if (!am_cpu_cells_ok(be, "cells", s, c)) return;
     cells_job k = {.s = s, .k = c, .x = elems(x), .loss = loss.p, .places = s.h / c->grid * (s.w / c->grid)};
     am_team_run(am_simd_team(be), s.n * c->grid * c->grid, cells_item, &k);
 }
@@ -108,7 +97,7 @@ INLINE void cells_give(elem *to, vec g, float beta, int count)
 static void cells_back_item(const void *arg, int item, int worker)
 {
     const cells_job *k = arg;
-    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = cells_label(k, item / cells, cell);
+    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = am_cpu_cells_label(k->k, item / cells, cell);
     const int channels = am_simd_channels(k->s.c);
     const size_t at = (size_t)(item / cells) * sample_elems(k->s);
     (void)worker;
@@ -128,7 +117,7 @@ static void cells_back(am_backend *be, am_shape s, const am_cells *c, float scal
         am_cpu_cells_back(be, s, c, scale, x, dx);
         return;
     }
-    if (!am_is(dx.d) || !cells_begin(be, "cells_back", s, c)) return;
+    if (!am_is(dx.d) || !am_cpu_cells_ok(be, "cells_back", s, c)) return;
     cells_job k = {.s = s, .k = c, .x = elems(x), .dx = elems(dx.d), .beta = dx.beta, .scale = scale,
                    .places = s.h / c->grid * (s.w / c->grid)};
     am_team_run(am_simd_team(be), s.n * c->grid * c->grid, cells_back_item, &k);
