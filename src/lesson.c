@@ -63,10 +63,11 @@ static int halves_join(const am_trainer *t, const am_layer *l)
     return t->be->ops->room(t->be, am_batch_of(l->out, 2 * t->n)) == 2 * half_room(t, l);
 }
 
-static int goes_as_one(const am_trainer *t, int trunk)
+/* Not where the mixed lesson computes a layer beside its head, which may stand on another part of the trunk. */
+static int goes_as_one(const am_mix *m, const am_trainer *t, int trunk)
 {
     const am_layer *image = &t->net.layer[0];
-    return t->be->doubles && trunk > 0 && halves_join(t, image) &&
+    return t->be->doubles && !m->also && trunk > 0 && halves_join(t, image) &&
            halves_join(t, &t->net.layer[trunk]) && t->mixed_x.at == t->x.at + half_room(t, image);
 }
 
@@ -105,29 +106,21 @@ static void teach_as_one(am_trainer *t, am_mix *m, am_dev mixed_q)
 
 /* ---- the lessons of a step ---- */
 
-am_status am_student_lessons(am_mix *m, am_trainer *t, am_err *e)
+am_status am_student_lessons(am_mix *m, am_trainer *t, int apart, am_err *e)
 {
     int trunk = common_layer(t);
-    if (goes_as_one(t, trunk)) return make_as_one(m, t, trunk, e);
-    AM_TRY(am_lesson_make(&m->clean, t, (am_trip){.to = t->clean_head, .flags = LEARN}, &t->student,
-                          AM_LOSS_CLEAN, e));
-    return am_lesson_make(&m->mixed, t, (am_trip){.to = t->mixed_head, .flags = LEARN}, &t->student,
-                          AM_LOSS_MIXED, e);
+    am_trip clean = {.to = t->clean_head, .flags = LEARN},
+            mixed = {.to = t->mixed_head, .also = m->also, .flags = LEARN};
+    if (!apart && goes_as_one(m, t, trunk)) return make_as_one(m, t, trunk, e);
+    AM_TRY(am_lesson_make(&m->clean, t, clean, &t->student, AM_LOSS_CLEAN, e));
+    return am_lesson_make(&m->mixed, t, mixed, &t->student, AM_LOSS_MIXED, e);
 }
 
 am_status am_mix_lessons(am_mix *m, am_trainer *t, int apart, am_err *e)
 {
-    int both = t->has_teacher && t->follow.clean_loss;
-    am_trip trip = {.flags = LEARN};
-    if (both && !apart && !m->also) return am_student_lessons(m, t, e);
-    m->clean.plan.net = NULL;
-    if (both) {
-        trip.to = t->clean_head;
-        AM_TRY(am_lesson_make(&m->clean, t, trip, &t->student, AM_LOSS_CLEAN, e));
-    }
-    trip.to = both ? t->mixed_head : t->clean_head;
-    trip.also = m->also;
-    return am_lesson_make(&m->mixed, t, trip, &t->student, AM_LOSS_MIXED, e);
+    am_trip mixed = {.to = t->clean_head, .also = m->also, .flags = LEARN};
+    if (t->has_teacher && t->follow.clean_loss) return am_student_lessons(m, t, apart, e);
+    return am_lesson_make(&m->mixed, t, mixed, &t->student, AM_LOSS_MIXED, e);
 }
 
 void am_mix_teach(am_trainer *t, am_mix *m, am_dev mixed_x, am_dev mixed_q)

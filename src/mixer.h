@@ -144,9 +144,10 @@ static inline float am_update_share(const am_trainer *t) { return 1.0f / ((float
 am_status am_lesson_make(am_lesson *, am_trainer *, am_trip, const am_weights *, int loss, am_err *);
 void am_teach(am_trainer *, am_lesson *, am_dev x, am_dev q);   /* forward, loss into the report, backward */
 
-/* Clean and mixed images for the student, each to its head; as one batch where the backend gains by it. */
-am_status am_student_lessons(am_mix *, am_trainer *, am_err *);
-/* The common step's two lessons.  apart: the mixed one's pass is tapped, so it must be one of its own. */
+/* Clean and mixed images for the student, each to its head; as one batch where the backend gains by it.
+ * apart: never, since the mixed one's pass is tapped and must be one of its own. */
+am_status am_student_lessons(am_mix *, am_trainer *, int apart, am_err *);
+/* The common step's lessons: both, or the mixed one alone. */
 am_status am_mix_lessons(am_mix *, am_trainer *, int apart, am_err *);
 /* Teach them; mixed_x is the trainer's own mixed_x where both go as one. */
 void am_mix_teach(am_trainer *, am_mix *, am_dev mixed_x, am_dev mixed_q);

@@ -95,34 +95,50 @@ static void statistics_move_in_order(void **state)
 
 /* ---- two roads, one result ---- */
 
+/* What an update found on one of two roads: gradients, and statistics moved. */
+typedef struct road {
+    float *g, *stats, report[AM_REPORT];
+    size_t n, buffers;
+} road;
+
+static void learn_on(road *r, t_lab *l)
+{
+    am_backend *be = l->be;
+    t_clear_gradients(l);
+    t_learn(l, r->report);
+    r->n = l->t.net.learned;
+    r->buffers = l->t.net.buffers;
+    r->g = t_get(be, l->t.student.grad, r->n);
+    r->stats = t_get(be, l->t.student.buffer, r->buffers);
+}
+
+static void roads_agree(road r[2])
+{
+    assert_true(t_off(r[1].g, r[0].g, r[0].n) < 2e-5);
+    assert_true(t_off(r[1].stats, r[0].stats, r[0].buffers) < 1e-5);
+    for (int i = 0; i < 2; i++) {
+        free(r[i].g);
+        free(r[i].stats);
+    }
+}
+
 static void fused(am_backend *be)
 {
-    float *g[2], *stats[2], report[2][AM_REPORT];
-    size_t n = 0, buffers = 0;
+    road r[2];
     if (!be->fuses) return;
-    for (int road = 0; road < 2; road++) {
+    be->doubles = 0;
+    for (int i = 0; i < 2; i++) {
         t_lab l;
-        be->doubles = 0;
-        be->fuses = road;
+        be->fuses = i;
         t_lab_stir(&l, be, "batch=5\n", "", 1);
-        t_clear_gradients(&l);
-        t_learn(&l, report[road]);
+        learn_on(&r[i], &l);
         int shortcut = am_net_first(&l.t.net, "shortcut", 0);
-        assert_int_equal(l.t.mix[0].clean.plan.fused[shortcut], road ? -1 : 0);
-        n = l.t.net.learned;
-        buffers = l.t.net.buffers;
-        g[road] = t_get(be, l.t.student.grad, n);
-        stats[road] = t_get(be, l.t.student.buffer, buffers);
+        assert_int_equal(l.t.mix[0].clean.plan.fused[shortcut], i ? -1 : 0);
         t_lab_close(&l);
     }
     be->fuses = 1;
-    assert_true(t_off(g[1], g[0], n) < 2e-5);
-    assert_true(t_off(stats[1], stats[0], buffers) < 1e-5);
-    for (int k = 0; k < AM_LOSSES; k++) assert_true(fabsf(report[0][k] - report[1][k]) < 1e-5f);
-    for (int road = 0; road < 2; road++) {
-        free(g[road]);
-        free(stats[road]);
-    }
+    roads_agree(r);
+    for (int k = 0; k < AM_LOSSES; k++) assert_true(fabsf(r[0].report[k] - r[1].report[k]) < 1e-5f);
 }
 
 static void fused_and_plain_agree(void **state)
@@ -134,36 +150,27 @@ static void fused_and_plain_agree(void **state)
 /* Clean and mixed images as one batch, and each by itself. */
 static void doubled(am_backend *be)
 {
-    float *g[2], *stats[2], report[2][AM_REPORT];
-    size_t n = 0, buffers = 0;
-    for (int road = 0; road < 2; road++) {
+    road r[2];
+    for (int i = 0; i < 2; i++) {
         t_lab l;
-        be->doubles = road;
+        be->doubles = i;
         t_lab_stir(&l, be, "batch=5\n", "", 1);
-        t_clear_gradients(&l);
-        t_learn(&l, report[road]);
+        learn_on(&r[i], &l);
         const am_mix *m = &l.t.mix[0];
-        assert_int_equal(m->trunk.plan.net != NULL, road);
-        if (road) {
+        assert_int_equal(m->trunk.plan.net != NULL, i);
+        if (i) {
             const am_trip *trunk = &m->trunk.plan.trip;
             assert_int_equal(trunk->n, 10);
             assert_int_equal(trunk->groups, 2);
             assert_int_equal(m->clean.plan.trip.from, trunk->to);
             assert_int_equal(m->mixed.plan.trip.from, trunk->to);
         }
-        n = l.t.net.learned;
-        buffers = l.t.net.buffers;
-        g[road] = t_get(be, l.t.student.grad, n);
-        stats[road] = t_get(be, l.t.student.buffer, buffers);
         t_lab_close(&l);
     }
-    assert_true(t_off(g[1], g[0], n) < 2e-5);
-    assert_true(t_off(stats[1], stats[0], buffers) < 1e-5);
-    for (int k = 0; k < AM_REPORT; k++)
-        assert_true(fabsf(report[0][k] - report[1][k]) <= 1e-5f + 1e-5f * fabsf(report[0][k]));
-    for (int road = 0; road < 2; road++) {
-        free(g[road]);
-        free(stats[road]);
+    roads_agree(r);
+    for (int k = 0; k < AM_REPORT; k++) {
+        const float one = r[0].report[k];
+        assert_true(fabsf(one - r[1].report[k]) <= 1e-5f + 1e-5f * fabsf(one));
     }
 }
 

@@ -105,7 +105,7 @@ static am_status setup(am_mix *self, am_trainer *t, am_err *e)
                         (am_trip){.to = t->mixed_head, .n = t->n, .flags = AM_TRAIN | AM_GRAD_FROM},
                         judge, &t->space, e));
     am_space_release(&t->space, mark);
-    if (!t->has_teacher || t->follow.clean_loss) return am_student_lessons(self, t, e);
+    if (!t->has_teacher || t->follow.clean_loss) return am_student_lessons(self, t, 0, e);
     return am_lesson_make(&self->mixed, t, (am_trip){.to = t->mixed_head, .flags = LEARN},
                           &t->student, AM_LOSS_MIXED, e);
 }

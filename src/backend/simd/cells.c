@@ -1,5 +1,5 @@
-/* cells.c: the loss of cells (cpu/cells.c) where a place's logits lie side by side: a cell is a piece of work, W classes
- * the inner loop.  Lanes beyond the last class hold a number below all others, whose exp is nothing. */
+/* cells.c: the loss of cells (cpu/cells.c) where a place's logits lie side by side: a cell is a piece of work, W
+ * classes the inner loop.  Lanes beyond the last class hold a number below all others, whose exp is nothing. */
 #include "simd.h"
 #include "vec.h"
 
@@ -62,7 +62,8 @@ INLINE cells_spread cells_measure(const cells_job *k, const elem *sample, int ce
 static void cells_item(const void *arg, int item, int worker)
 {
     const cells_job *k = arg;
-    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = am_cpu_cells_label(k->k, item / cells, cell);
+    const int cells = k->k->grid * k->k->grid, cell = item % cells;
+    const int label = am_cpu_cells_label(k->k, item / cells, cell);
     const elem *sample = k->x + (size_t)(item / cells) * sample_elems(k->s);
     (void)worker;
     k->loss[item] = 0;
@@ -97,7 +98,8 @@ INLINE void cells_give(elem *to, vec g, float beta, int count)
 static void cells_back_item(const void *arg, int item, int worker)
 {
     const cells_job *k = arg;
-    const int cells = k->k->grid * k->k->grid, cell = item % cells, label = am_cpu_cells_label(k->k, item / cells, cell);
+    const int cells = k->k->grid * k->k->grid, cell = item % cells;
+    const int label = am_cpu_cells_label(k->k, item / cells, cell);
     const int channels = am_simd_channels(k->s.c);
     const size_t at = (size_t)(item / cells) * sample_elems(k->s);
     (void)worker;
