@@ -22,6 +22,22 @@ static const t_suite *const suites[] = {SUITES(ROW)};
 const char *t_backend;
 static char folder[200];
 
+/* 1 where each of `name` is a suite; a word that is none would run nothing and pass. */
+static int all_suites(int count, char **name)
+{
+    for (int k = 0; k < count; k++) {
+        int known = 0;
+        for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+            known |= !strcmp(name[k], suites[i]->name);
+        if (known) continue;
+        fprintf(stderr, "tests/run: '%s' is no suite; use tests/run [-backend NAME] [SUITE ...], with one of", name[k]);
+        for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) fprintf(stderr, " %s", suites[i]->name);
+        fprintf(stderr, "\n");
+        return 0;
+    }
+    return 1;
+}
+
 char *t_path(char *out, size_t size, const char *name)
 {
     snprintf(out, size, "%s/%s", folder, name);
@@ -32,14 +48,15 @@ int main(int argc, char **argv)
 {
     int passed = 0, failed = 0, first = 1;
     const char *tmp = getenv("TMPDIR");
+    if (argc > 2 && !strcmp(argv[1], "-backend")) {
+        t_backend = argv[2];
+        first = 3;
+    }
+    if (!all_suites(argc - first, argv + first)) return 2;
     snprintf(folder, sizeof folder, "%s/automix-test-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(folder)) {
         perror(folder);
         return 1;
-    }
-    if (argc > 2 && !strcmp(argv[1], "-backend")) {
-        t_backend = argv[2];
-        first = 3;
     }
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         int wanted = first >= argc;
