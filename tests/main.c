@@ -1,5 +1,6 @@
 /* main.c: the test program.  tests/run [-backend NAME] [SUITE ...] runs all suites or those named;
  * its last line is "N passed, N failed". */
+#include "backend.h"
 #include "t.h"
 #include <unistd.h>
 
@@ -51,6 +52,10 @@ int main(int argc, char **argv)
     if (argc > 2 && !strcmp(argv[1], "-backend")) {
         t_backend = argv[2];
         first = 3;
+    }
+    if (t_backend && !am_backend_find(t_backend)) {
+        fprintf(stderr, "tests/run: this build has no backend '%s'; cuda needs make GPU=1\n", t_backend);
+        return 2;
     }
     if (!all_suites(argc - first, argv + first)) return 2;
     snprintf(folder, sizeof folder, "%s/automix-test-XXXXXX", tmp ? tmp : "/tmp");
