@@ -162,7 +162,8 @@ INLINE void gather_put(float *row, int i, float v, const form as)
 {
     uint16_t *half = (uint16_t *)row;
     switch (as) {
-    case FLOATS: row[i] = v; break;
+    case FLOATS:
+    case STREAMED: row[i] = v; break;
     case HALVES: half[i] = bf16_of(v); break;
     case LOWER: half[2 * i] = bf16_of(v), half[2 * i + 1] = 0; break;
     case UPPER: half[2 * i + 1] = bf16_of(v); break;

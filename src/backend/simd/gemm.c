@@ -13,9 +13,12 @@
  *
  * k is cut into blocks so that a panel's block (64 KiB) stays in the second cache, from which it is
  * read in order and in time; a shorter block would stay in the first, and cost more in loads and
- * stores of C.  A's rows are read a line (LINE floats) at a time, six lines abreast, which no
- * processor foresees, so the rows of the next tile are asked for; likewise the next block of a plain
- * B, a short piece of each row, a share of it by each of the first tiles.
+ * stores of C.
+ *
+ * What comes next is asked for, since processors foresee straight reading only.  A's rows are read a
+ * line (LINE floats) at a time, six lines abreast: the rows of the next tile.  B: the block that
+ * follows, each tile of C its share of it, at most a line in each step.  Panels follow each other in
+ * memory, and so do the products of a row of them; a plain B's block is a short piece of each row.
  *
  * A number of C is the same chain of operations whatever tile it falls in, so results do not depend
  * on m or on the cut of the work among threads. */
@@ -44,14 +47,24 @@ INLINE vec repeated(const float *p)
 
 typedef vec gemm_sums[ROWS][COLUMNS];
 
-/* With `asks`, a line is asked for that lies `ahead` floats beyond each row of B. */
-INLINE void gemm_steps(const int rows, const int columns, const int pairs, const int asks,
-                       int steps, const float *a, size_t stride_i, size_t stride_k, const float *b,
-                       size_t stride_b, ptrdiff_t ahead, gemm_sums sum)
+/* Lines that a tile asks for: `count` in so many steps, one in each. */
+typedef struct asking {
+    const float *line;
+    size_t stride;
+    int count;
+} asking;
+
+INLINE void gemm_steps(const int rows, const int columns, const int pairs, int steps,
+                       const float *a, size_t stride_i, size_t stride_k, const float *b,
+                       size_t stride_b, asking *ask, gemm_sums sum)
 {
+    const int asks = ask->count;
     for (int k = 0; k < steps; k++, a += stride_k, b += stride_b) {
         vec row[COLUMNS];
-        if (asks) __builtin_prefetch(b + ahead, 0, 2);
+        if (k < asks) {
+            __builtin_prefetch(ask->line, 0, 2);
+            ask->line += ask->stride;
+        }
         UNROLL for (int j = 0; j < columns; j++) row[j] = load(b + j * W);
         UNROLL for (int i = 0; i < rows; i++)
         {
@@ -62,9 +75,9 @@ INLINE void gemm_steps(const int rows, const int columns, const int pairs, const
     }
 }
 
-INLINE void gemm_tile(const int rows, const int columns, const int pairs, const int asks,
-                      const matrices *x, int depth, const float *a, const float *b, size_t stride_b,
-                      ptrdiff_t ahead, float *c, int add)
+INLINE void gemm_tile(const int rows, const int columns, const int pairs, const matrices *x,
+                      int depth, const float *a, const float *b, size_t stride_b, asking ask,
+                      float *c, int add)
 {
     gemm_sums sum;
     const size_t stride_i = x->stride_i, stride_k = x->stride_k, stride_c = x->stride_c;
@@ -74,11 +87,11 @@ INLINE void gemm_tile(const int rows, const int columns, const int pairs, const 
     for (; stride_k == 1 && k + LINE <= depth; k += LINE) {
         UNROLL for (int i = 0; i < rows; i++)
             prefetch(a + (size_t)(ROWS + i) * stride_i + k, LINE * (int)sizeof *a);
-        gemm_steps(rows, columns, pairs, 0, LINE, a + k, stride_i, 1, b + (size_t)k * stride_b,
-                   stride_b, 0, sum);
+        gemm_steps(rows, columns, pairs, LINE, a + k, stride_i, 1, b + (size_t)k * stride_b,
+                   stride_b, &ask, sum);
     }
-    gemm_steps(rows, columns, pairs, asks, depth - k, a + (size_t)k * stride_k, stride_i, stride_k,
-               b + (size_t)k * stride_b, stride_b, ahead, sum);
+    gemm_steps(rows, columns, pairs, depth - k, a + (size_t)k * stride_k, stride_i, stride_k,
+               b + (size_t)k * stride_b, stride_b, &ask, sum);
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < columns; j++)
         store(c + (size_t)i * stride_c + j * W, sum[i][j]);
 }
@@ -90,31 +103,42 @@ INLINE int apart(int n)
     return n >= 64 ? n + 16 : n;
 }
 
-/* All rows of C for one panel and one block of k; next: the block of a plain B that comes after it, or NULL. */
+/* What tile `tile` of a strip asks for of the block `next`. */
+INLINE asking gemm_asks(const matrices *x, const int columns, int depth, size_t stride_b,
+                        const float *next, int tile)
+{
+    const int tiles = x->m / ROWS, width = columns * W;
+    if (!next) return (asking){0};
+    if (!x->stride_b) { /* a block has `width` lines in every LINE steps */
+        int share = (width + tiles - 1) / tiles;
+        if (share > LINE) share = LINE;
+        return (asking){next + (size_t)(tile * share) * (size_t)(depth / LINE * LINE), LINE, share};
+    }
+    return (asking){next + tile * LINE, stride_b, tile * LINE < PANEL ? depth : 0};
+}
+
+/* All rows of C for one panel and one block of k; next: the block of B that comes after it, or NULL. */
 INLINE void gemm_strip(const int columns, const int pairs, const matrices *x, int depth,
                        const float *a, const float *b, size_t stride_b, const float *next, float *c,
                        int add)
 {
+    const asking none = {0};
     int i = 0;
-    for (int line = 0; next && line < PANEL && i + ROWS <= x->m; line += LINE, i += ROWS) {
-        gemm_tile(ROWS, columns, pairs, 1, x, depth, a, b, stride_b, next + line - b, c, add);
-        a += ROWS * x->stride_i;
-        c += ROWS * x->stride_c;
-    }
-    for (; i + ROWS <= x->m; i += ROWS) {
+    for (int tile = 0; i + ROWS <= x->m; i += ROWS, tile++) {
         if (add)
             UNROLL for (int r = ROWS; r < 2 * ROWS; r++)
                 prefetch(c + (size_t)r * x->stride_c, columns * W * (int)sizeof *c);
-        gemm_tile(ROWS, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add);
+        gemm_tile(ROWS, columns, pairs, x, depth, a, b, stride_b,
+                  gemm_asks(x, columns, depth, stride_b, next, tile), c, add);
         a += ROWS * x->stride_i;
         c += ROWS * x->stride_c;
     }
     switch (x->m - i) {
-    case 5: gemm_tile(5, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
-    case 4: gemm_tile(4, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
-    case 3: gemm_tile(3, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
-    case 2: gemm_tile(2, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
-    case 1: gemm_tile(1, columns, pairs, 0, x, depth, a, b, stride_b, 0, c, add); break;
+    case 5: gemm_tile(5, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
+    case 4: gemm_tile(4, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
+    case 3: gemm_tile(3, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
+    case 2: gemm_tile(2, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
+    case 1: gemm_tile(1, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
     }
 }
 
@@ -128,7 +152,7 @@ INLINE void gemm_panels(const matrices *x, const int pairs)
             int depth = x->k - k < DEPTH ? x->k - k : DEPTH;
             const float *a = x->a + (size_t)k * x->stride_k, *b = panel + (size_t)k * stride_b;
             float *c = x->c + j;
-            const float *next = NULL;
+            const float *next = b + (size_t)depth * (size_t)width;
             int add = x->add || k > 0;
             if (x->stride_b)
                 next = k + DEPTH < x->k   ? b + DEPTH * stride_b

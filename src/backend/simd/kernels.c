@@ -13,6 +13,7 @@
 #include "gemm.c"
 #include "transform.c"
 #include "transform_stride2.c"
+#include "transpose.c"
 #include "conv_plan.c"
 #include "winograd.c"
 #include "winograd_weights.c"

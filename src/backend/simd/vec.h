@@ -79,15 +79,32 @@ INLINE void prefetch(const void *p, const int bytes)
     UNROLL for (int i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)p + i, 0, 2);
 }
 
-/* How a vector is put into a matrix: as floats; as bf16, each the neighbour of the next; or as one
- * half of W pairs, first the lower halves, which clears the upper ones, then those. */
-typedef enum form { FLOATS, HALVES, LOWER, UPPER } form;
+/* How a vector is put into a matrix: as floats; as floats past the caches, at whole lines that are
+ * read much later; as bf16, each the neighbour of the next; or as one half of W pairs, first the
+ * lower halves, which clears the upper ones, then those. */
+typedef enum form { FLOATS, STREAMED, HALVES, LOWER, UPPER } form;
+
+INLINE void stream(float *p, vec v)
+{
+#if defined(__AVX512F__) /* narrower vectors are no whole lines */
+    _mm512_stream_ps(p, (__m512)v);
+#else
+    store(p, v);
+#endif
+}
+INLINE void stream_end(void) /* before another thread reads it */
+{
+#if defined(__AVX512F__)
+    _mm_sfence();
+#endif
+}
 
 INLINE void put_as(float *p, vec v, const form as)
 {
     vec_bits_loose *bits = (vec_bits_loose *)p;
     switch (as) {
     case FLOATS: store(p, v); break;
+    case STREAMED: stream(p, v); break;
     case HALVES: store_bf16((uint16_t *)p, v); break;
     case LOWER: *bits = rounded(v) >> 16; break;
     case UPPER: *bits |= rounded(v) & 0xffff0000; break;

@@ -11,7 +11,7 @@
  *
  * Narrow layers run block by block: a piece of work is a few dozen tiles, and its V and M stay in
  * the second cache.  Where U itself is too large for that (512 x 512 x 36 numbers), each point's
- * product runs over as many tiles as the third cache takes, so that U is read once.
+ * product runs over many tiles, so that U is read seldom: V and M then get half the room of U.
  *
  * With `pairs` V and U are bf16, neighbouring channels being a pair (vec.h); M is float always.
  *
@@ -31,6 +31,7 @@ typedef struct winograd {
     int n, groups; /* samples; equal batches whose sums are kept apart */
     const elem *x, *zeros; /* zeros: MOST_SPAN pixels */
     const float *u; /* U of each matrix and block, packed for gemm */
+    size_t u_point; /* floats from matrix to matrix */
     elem *y;
     finish finish;
     int run, runs; /* tiles of a piece of work; pieces in a group */
@@ -42,7 +43,17 @@ typedef struct winograd {
     int first, count; /* wide: the tiles of this round */
 } winograd;
 
-enum { NARROW = 128 * 128, WIDE_ROOM = 2 << 20 };
+enum { NARROW = 128 * 128, LEAST_WIDE = 1 << 20, MOST_WIDE = 4 << 20 };
+
+/* Floats of U in one direction: of a point, which must not meet the others in one cache set; in all. */
+static size_t winograd_point(const conv_plan *p, int turned)
+{
+    return (size_t)p->blocks * (size_t)p->c * (size_t)p->f / (size_t)(1 + p->pairs[turned]) + 16;
+}
+static size_t winograd_points(const conv_plan *p, int turned)
+{
+    return (size_t)POINTS * winograd_point(p, turned);
+}
 
 static int winograd_is_wide(const winograd *k)
 {
@@ -83,6 +94,7 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
                   .x_sample = sample_elems(in),
                   .y_sample = sample_elems(out),
                   .pairs = p->pairs[back],
+                  .u_point = winograd_point(p, back),
                   .n = n,
                   .groups = groups};
     if (back) {
@@ -104,7 +116,9 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
     g.runs = (per_group + g.run - 1) / g.run;
     int tiles = g.run;
     if (winograd_is_wide(&g)) {
-        int most = am_simd_max(WIDE_ROOM / (g.points * (g.v_tile + g.y_pixel)) / g.run, 1);
+        int u = (int)(winograd_points(p, back) / 2);
+        int wide = am_simd_min(am_simd_max(u, LEAST_WIDE), MOST_WIDE);
+        int most = am_simd_max(wide / (g.points * (g.v_tile + g.y_pixel)) / g.run, 1);
         tiles = winograd_share((n * g.tiles + g.run - 1) / g.run, most) * g.run;
     }
     g.count = tiles;
@@ -298,8 +312,8 @@ static void winograd_multiply(const winograd *g, int point, int tiles, const flo
                             .a = v + (size_t)point * g->v_point + b * depth,
                             .stride_i = (size_t)g->v_tile,
                             .stride_k = 1,
-                            .b = g->u +
-                                 (size_t)(matrix * g->blocks + b) * (size_t)depth * (size_t)g->f,
+                            .b = g->u + (size_t)matrix * g->u_point +
+                                 (size_t)b * (size_t)depth * (size_t)g->f,
                             .c = m + (size_t)point * g->m_point + b * g->f,
                             .stride_c = (size_t)g->y_pixel};
         gemm(&product);

@@ -7,13 +7,21 @@
  *
  * The sum must not depend on the threads.  Narrow layers: the tiles are cut into PARTS, always the
  * same ones, each is summed by one thread into its own dU, and the dU are added in order.  Wide
- * layers, whose dU would be most of the step's traffic: V and D of as many tiles as the third cache
- * takes are made first, then the threads share out slabs of input channels; a slab's dU goes through
- * all these tiles in order, stays with its thread and is turned into dw while it is in the cache. */
+ * layers, whose dU would be most of the step's traffic: V and D of some tiles are made first, then
+ * the threads share out slabs of input channels; a slab's dU goes through all these tiles in order,
+ * stays with its thread and is turned into dw while it is in the cache.  More tiles at a time turn
+ * dU seldom, fewer keep V and D near: they get half the room of dU. */
 #include "simd.h"
 #include "vec.h"
 
-enum { PARTS = 16, PART_ROOM = 8 << 20, SLAB_ROOM = 600 << 10, GRAD_ROOM = 2 << 20 };
+enum {
+    PARTS = 16,
+    PART_ROOM = 5 << 20,
+    NARROW_RUN = 64,
+    SLAB_ROOM = 600 << 10,
+    LEAST_GRAD = 1 << 20,
+    MOST_GRAD = 2 << 20
+};
 
 typedef struct winograd_grad {
     winograd g; /* the forward geometry: x, tiles */
@@ -30,7 +38,12 @@ typedef struct winograd_grad {
 
 static int winograd_grad_is_wide(const winograd_grad *s)
 {
-    return s->g.c * s->g.f > 64 * 64;
+    return winograd_is_wide(&s->g);
+}
+
+static size_t winograd_grad_point(const winograd *g)
+{
+    return (size_t)g->blocks * (size_t)g->c * (size_t)g->f;
 }
 
 /* D of one tile; rows x columns of it lie inside the map, constants where it is whole. */
@@ -171,6 +184,16 @@ INLINE void taps_of_points(const point_sums *p, const int stride, const float *d
     }
 }
 
+/* Ask for what the next call of taps_of_points reads, and for the lines of dw that the taps go to. */
+INLINE void ask_points(const point_sums *p, const float *du)
+{
+    for (int i = 0; i < POINTS; i++) prefetch(du + (size_t)i * p->point, W * 4);
+}
+static void ask_taps(const float *dw, int filters, size_t filter)
+{
+    for (int i = 0; i < filters; i++) prefetch(dw + (size_t)i * filter, BAND * 9 * 4);
+}
+
 /* dw = beta * dw + taps for BAND input channels from c on of a block; p->du is their first row. */
 static void winograd_grad_band(const winograd_grad *s, const point_sums *p, int block, int c,
                                float beta)
@@ -178,34 +201,41 @@ static void winograd_grad_band(const winograd_grad *s, const point_sums *p, int 
     const winograd *g = &s->g;
     const am_conv *k = s->conv;
     const int cg = k->c / k->groups, fg = k->filters / k->groups;
+    const size_t filter = (size_t)cg * 9;
     for (int f = 0; f < g->f; f += W) {
         float tap[BAND][9][W];
-        for (int lane = 0; lane < W; lane++)
-            prefetch(s->dw + (size_t)(block * g->f + f + lane) * (size_t)(cg * 9) + c * 9,
-                     BAND * 9 * 4);
-        for (int r = 0; r < BAND; r++)
-            if (k->stride == 1) taps_of_points(p, 1, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
-            else taps_of_points(p, 2, p->du + (size_t)r * (size_t)g->f + f, tap[r]);
-        for (int lane = 0; lane < W; lane++) {
-            const int o = block * g->f + f + lane;
-            if (o >= k->filters) break;
+        const int o = block * g->f + f, filters = am_simd_min(k->filters - o, W);
+        const int whole = k->groups == 1 && c + BAND <= cg && filters == W;
+        float *corner = whole ? s->dw + (size_t)o * filter + (size_t)c * 9 : NULL;
+        if (whole) ask_taps(corner, W, filter);
+        for (int r = 0; r < BAND; r++) {
+            const float *du = p->du + (size_t)r * (size_t)g->f + f;
+            ask_points(p, du + W);
+            if (k->stride == 1) taps_of_points(p, 1, du, tap[r]);
+            else taps_of_points(p, 2, du, tap[r]);
+        }
+        for (int n = 0; whole && n < BAND * 9; n += W) {
+            vec v[W];
+            UNROLL for (int i = 0; i < W; i++) v[i] = load(tap[0][0] + (n + i) * W);
+            transpose(v);
+            UNROLL for (int i = 0; i < W; i++)
+            {
+                float *dw = corner + (size_t)i * filter + n;
+                store(dw, beta == 0 ? v[i] : all(beta) * load(dw) + v[i]);
+            }
+        }
+        for (int lane = 0; !whole && lane < filters; lane++)
             for (int r = 0; r < BAND; r++) {
-                const int i = block * g->c + c + r - o / fg * cg;
+                const int i = block * g->c + c + r - (o + lane) / fg * cg;
                 if (i < 0 || i >= cg) continue;
-                float *dw = s->dw + ((size_t)o * (size_t)cg + (size_t)i) * 9;
+                float *dw = s->dw + (size_t)(o + lane) * filter + (size_t)i * 9;
                 for (int t = 0; t < 9; t++)
                     dw[t] = beta == 0 ? tap[r][t][lane] : beta * dw[t] + tap[r][t][lane];
             }
-        }
     }
 }
 
 /* ---- narrow ---- */
-
-static size_t winograd_grad_point(const winograd *g)
-{
-    return (size_t)g->blocks * (size_t)g->c * (size_t)g->f;
-}
 
 static void winograd_grad_part(const void *arg, int part, int worker)
 {
@@ -272,16 +302,18 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
     int tiles = n * g->tiles;
     if (winograd_grad_is_wide(&s)) {
         s.run = ROWS;
-        int most = GRAD_ROOM / (g->points * (g->x_pixel + g->y_pixel)) * (1 + PAIRS);
+        int du = (int)(POINTS * winograd_grad_point(g) / 2);
+        int room = am_simd_min(am_simd_max(du, LEAST_GRAD), MOST_GRAD);
+        int most = room / (g->points * (g->x_pixel + g->y_pixel)) * (1 + PAIRS);
         s.count = winograd_share(tiles, am_simd_max(most, ROWS));
         s.slab = am_simd_min(am_simd_max(SLAB_ROOM / (POINTS * g->f) / BAND, 1) * BAND, g->c);
         s.slabs = (g->c + s.slab - 1) / s.slab;
         s.du_room = POINTS * ((size_t)s.slab * (size_t)g->f + 16);
     } else {
-        s.run = am_simd_min(96, tiles);
+        s.run = am_simd_min(NARROW_RUN, tiles);
         s.count = s.run;
         s.du_room = POINTS * winograd_grad_point(g);
-        s.parts = am_simd_min(am_simd_max((int)(PART_ROOM / s.du_room), 2), PARTS);
+        for (s.parts = PARTS; s.parts > 2 && s.du_room * (size_t)s.parts > PART_ROOM;) s.parts /= 2;
         s.parts = am_simd_min(s.parts, (tiles + s.run - 1) / s.run);
     }
     s.g.v_tile = apart(g->x_pixel);

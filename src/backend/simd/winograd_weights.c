@@ -19,16 +19,9 @@ typedef struct winograd_prepare {
     int turned;
 } winograd_prepare;
 
-/* Rows of U that are written together, input channels of dw likewise; divides every number of
- * channels here.  A filter's taps for this many channels are a few whole lines of memory. */
-enum { BAND = 8 };
-
-/* Floats of U in one direction. */
-static size_t winograd_points(const conv_plan *p, int turned)
-{
-    return (size_t)POINTS * (size_t)p->blocks * (size_t)p->c * (size_t)p->f /
-           (size_t)(1 + p->pairs[turned]);
-}
+/* Rows of U that are made together, input channels of dw likewise: divides every number of channels
+ * here, and BAND * 9 taps are whole vectors. */
+enum { BAND = 16 };
 
 /* The place of (row, column) in a matrix of `depth` rows and n columns packed for gemm. */
 INLINE size_t packed_at(int depth, int n, int row, int column)
@@ -67,7 +60,10 @@ INLINE void points_of_taps(float (*tap)[W], const int stride, const int turned, 
 INLINE void points_with(float (*tap)[W], const int stride, int turned, float *u, size_t u_point,
                         form as)
 {
-    if (!PAIRS || as == FLOATS) {
+    if (as == STREAMED) {
+        if (turned) points_of_taps(tap, stride, 1, u, u_point, STREAMED);
+        else points_of_taps(tap, stride, 0, u, u_point, STREAMED);
+    } else if (!PAIRS || as == FLOATS) {
         if (turned) points_of_taps(tap, stride, 1, u, u_point, FLOATS);
         else points_of_taps(tap, stride, 0, u, u_point, FLOATS);
     } else if (as == LOWER) {
@@ -84,8 +80,46 @@ static void points_of_row(float (*tap)[W], int stride, int turned, float *u, siz
     else points_with(tap, 2, turned, u, u_point, as);
 }
 
-/* A band of rows of every U[point], counted through the blocks, one panel at a time.  The band is put together on the
- * stack: points lie a large power of two apart, and written number by number they would meet in a few cache sets. */
+/* The taps of BAND rows in W columns, counted through the blocks: a column is a filter and a row an
+ * input channel, or, turned, the other way around.  In memory a filter's taps are neighbours, channel
+ * after channel; what has no taps gets zeros. */
+static void taps_of_rows(const winograd_prepare *s, int row, int column, float (*tap)[9][W])
+{
+    const am_conv *k = s->conv;
+    const int filter = s->turned ? row : column, filters = s->turned ? BAND : W,
+              channel = s->turned ? column : row, channels = s->turned ? W : BAND;
+    const int whole = k->groups == 1 && channel + channels <= k->c;
+    float line[BAND][9 * BAND + W];
+    vec v[W];
+    for (int i = 0; i < filters; i++)
+        for (int c = 0; c < channels; c++) {
+            const float *w = conv_taps(k, s->plan, s->w, filter + i, channel + c);
+            if (w && whole) {
+                memcpy(line[i], w, (size_t)(channels * 9) * sizeof *w);
+                break;
+            }
+            if (w) memcpy(line[i] + c * 9, w, 9 * sizeof *w);
+            else memset(line[i] + c * 9, 0, 9 * sizeof *w);
+        }
+    if (!s->turned) {
+        for (int n = 0; n < BAND * 9; n += W) {
+            UNROLL for (int i = 0; i < W; i++) v[i] = load(line[i] + n);
+            transpose(v);
+            UNROLL for (int i = 0; i < W; i++) store(tap[0][0] + (n + i) * W, v[i]);
+        }
+        return;
+    }
+    for (int r = 0; r < BAND; r++) {
+        memset(line[r] + 9 * W, 0, W * sizeof **line); /* the last channel's row ends there */
+        for (int t = 0; t < 9; t += W) {
+            UNROLL for (int i = 0; i < W; i++) v[i] = load(line[r] + i * 9 + t);
+            transpose(v);
+            UNROLL for (int i = 0; i < W; i++) if (t + i < 9) store(tap[r][t + i], v[i]);
+        }
+    }
+}
+
+/* A band of rows of every U[point], counted through the blocks. */
 static void winograd_prepare_item(const void *arg, int item, int worker)
 {
     const winograd_prepare *s = arg;
@@ -93,30 +127,22 @@ static void winograd_prepare_item(const void *arg, int item, int worker)
     const int rows = s->turned ? p->f : p->c, columns = s->turned ? p->c : p->f;
     const int block = item * BAND / rows, top = item * BAND % rows, join = 1 + p->pairs[s->turned];
     const size_t matrix = (size_t)(rows / join) * (size_t)columns,
-                 u_point = matrix * (size_t)p->blocks;
-    float band[POINTS][BAND * PANEL];
+                 u_point = winograd_point(p, s->turned);
+    const form whole = p->late && (uintptr_t)s->to % 64 == 0 ? STREAMED : FLOATS;
     (void)worker;
     for (int first = 0; first < columns; first += PANEL) {
         const int width = am_simd_min(PANEL, columns - first);
-        for (int column = 0; column < width; column += W) {
-            float tap[BAND][9][W];
-            for (int lane = 0; lane < W; lane++)
-                for (int r = 0; r < BAND; r++) {
-                    int row = block * rows + top + r,
-                        other = block * columns + first + column + lane;
-                    const float *w = s->turned ? conv_taps(s->conv, p, s->w, row, other)
-                                               : conv_taps(s->conv, p, s->w, other, row);
-                    for (int t = 0; t < 9; t++) tap[r][t][lane] = w ? w[t] : 0;
-                }
-            for (int r = 0; r < BAND; r++)
-                points_of_row(tap[r], s->conv->stride, s->turned, band[0] + r / join * width + column,
-                              BAND * PANEL, join == 1 ? FLOATS : r % 2 ? UPPER : LOWER);
-        }
         float *u = s->to + (size_t)block * matrix + (size_t)first * (size_t)(rows / join) +
                    (size_t)(top / join * width);
-        for (int point = 0; point < POINTS; point++, u += u_point)
-            memcpy(u, band[point], (size_t)(BAND / join * width) * sizeof *u);
+        for (int column = 0; column < width; column += W) {
+            float tap[BAND][9][W];
+            taps_of_rows(s, block * rows + top, block * columns + first + column, tap);
+            for (int r = 0; r < BAND; r++)
+                points_of_row(tap[r], s->conv->stride, s->turned, u + r / join * width + column,
+                              u_point, join == 1 ? whole : r % 2 ? UPPER : LOWER);
+        }
     }
+    stream_end();
 }
 
 /* Points of the weights in one direction: forward, or turned for the gradient of the input. */
