@@ -1,8 +1,8 @@
 /* gemm.c: the matrix product under everything:  C[m][n] (+)= sum_k A(i, k) * B[k][n].
  *
- * A tile of C, ROWS x COLUMNS vectors, stays in registers while k runs; each step takes one row of
- * B as vectors and one number of A per row of C, repeated over a vector.  A is reached through two
- * strides, so the same kernel computes A*B (stride_k 1: convolutions) and A'*B (stride_i 1:
+ * A tile of C, ROWS x COLUMNS vectors, or TALL rows of half as many, stays in registers while k
+ * runs; each step takes one row of B as vectors and one number of A per row of C, repeated over a
+ * vector.  A is reached through two strides, so the same kernel computes A*B (stride_k 1: convolutions) and A'*B (stride_i 1:
  * gradients of weights).
  *
  * B is a plain matrix with stride_b floats from row to row, or, stride_b 0, packed in panels: a
@@ -16,15 +16,16 @@
  * stores of C.
  *
  * What comes next is asked for, since processors foresee straight reading only.  A's rows are read a
- * line (LINE floats) at a time, six lines abreast: the rows of the next tile.  B: the block that
+ * line (LINE floats) at a time, a line of each abreast: the rows of the next tile.  B: the block that
  * follows, each tile of C its share of it, at most a line in each step.  Panels follow each other in
  * memory, and so do the products of a row of them; a plain B's block is a short piece of each row.
  *
  * A number of C is the same chain of operations whatever tile it falls in, so results do not depend
  * on m or on the cut of the work among threads. */
+#include "simd.h"
 #include "vec.h"
 
-enum { PANEL = COLUMNS * W, DEPTH = 16384 / PANEL, LINE = 16 };
+enum { PANEL = COLUMNS * W, DEPTH = 16384 / PANEL, LINE = 16, TALL = 2 * ROWS };
 
 typedef struct matrices {
     int m, n, k;
@@ -45,9 +46,9 @@ INLINE vec repeated(const float *p)
     return (vec)((vec_bits){0} + *(const bits_alias *)p);
 }
 
-typedef vec gemm_sums[ROWS][COLUMNS];
+typedef vec gemm_sums[TALL][COLUMNS];
 
-/* Lines that a tile asks for: `count` in so many steps, one in each. */
+/* Lines that a tile asks for: in each of the first `count` steps of a run of steps, one. */
 typedef struct asking {
     const float *line;
     size_t stride;
@@ -86,7 +87,7 @@ INLINE void gemm_tile(const int rows, const int columns, const int pairs, const 
         add ? load(c + (size_t)i * stride_c + j * W) : all(0);
     for (; stride_k == 1 && k + LINE <= depth; k += LINE) {
         UNROLL for (int i = 0; i < rows; i++)
-            prefetch(a + (size_t)(ROWS + i) * stride_i + k, LINE * (int)sizeof *a);
+            prefetch(a + (size_t)(rows + i) * stride_i + k, LINE * (int)sizeof *a);
         gemm_steps(rows, columns, pairs, LINE, a + k, stride_i, 1, b + (size_t)k * stride_b,
                    stride_b, &ask, sum);
     }
@@ -103,42 +104,58 @@ INLINE int apart(int n)
     return n >= 64 ? n + 16 : n;
 }
 
-/* What tile `tile` of a strip asks for of the block `next`. */
-INLINE asking gemm_asks(const matrices *x, const int columns, int depth, size_t stride_b,
-                        const float *next, int tile)
+/* What tile `tile` of a strip asks for of the block `next`.  Packed: its share, from there on; LINE
+ * rows of a panel are PANEL lines.  Plain: one line of each row, as long as there are any. */
+INLINE asking gemm_asks(const matrices *x, int depth, size_t stride_b, const float *next, int tile)
 {
-    const int tiles = x->m / ROWS, width = columns * W;
+    const int tiles = x->m / ROWS;
     if (!next) return (asking){0};
-    if (!x->stride_b) { /* a block has `width` lines in every LINE steps */
-        int share = (width + tiles - 1) / tiles;
-        if (share > LINE) share = LINE;
-        return (asking){next + (size_t)(tile * share) * (size_t)(depth / LINE * LINE), LINE, share};
-    }
-    return (asking){next + tile * LINE, stride_b, tile * LINE < PANEL ? depth : 0};
+    if (x->stride_b) return (asking){next + tile * LINE, stride_b, tile * LINE < PANEL ? depth : 0};
+    int share = am_simd_min((PANEL + tiles - 1) / tiles, LINE);
+    return (asking){next + (size_t)(tile * share) * (size_t)(depth / LINE * LINE), LINE, share};
 }
 
-/* All rows of C for one panel and one block of k; next: the block of B that comes after it, or NULL. */
-INLINE void gemm_strip(const int columns, const int pairs, const matrices *x, int depth,
-                       const float *a, const float *b, size_t stride_b, const float *next, float *c,
-                       int add)
+/* A strip: all rows of C for one panel and one block of k. */
+typedef struct strip {
+    int depth;
+    const float *a, *b;
+    size_t stride_b;
+    const float *next; /* the block of B that comes after it, or NULL */
+    float *c;
+    int add;
+} strip;
+
+/* Tiles of `rows` rows from row i on, as many as there are; the row after them. */
+INLINE int gemm_rows(const int rows, const int columns, const int pairs, const matrices *x,
+                     const strip *s, int i)
 {
-    const asking none = {0};
-    int i = 0;
-    for (int tile = 0; i + ROWS <= x->m; i += ROWS, tile++) {
-        if (add)
-            UNROLL for (int r = ROWS; r < 2 * ROWS; r++)
+    const float *a = s->a + (size_t)i * x->stride_i;
+    float *c = s->c + (size_t)i * x->stride_c;
+    for (int tile = 0; i + rows <= x->m; i += rows, tile++) {
+        asking ask = {0};
+        if (rows == ROWS && columns == COLUMNS)
+            ask = gemm_asks(x, s->depth, s->stride_b, s->next, tile);
+        if (s->add && rows >= ROWS)
+            UNROLL for (int r = rows; r < 2 * rows; r++)
                 prefetch(c + (size_t)r * x->stride_c, columns * W * (int)sizeof *c);
-        gemm_tile(ROWS, columns, pairs, x, depth, a, b, stride_b,
-                  gemm_asks(x, columns, depth, stride_b, next, tile), c, add);
-        a += ROWS * x->stride_i;
-        c += ROWS * x->stride_c;
+        gemm_tile(rows, columns, pairs, x, s->depth, a, s->b, s->stride_b, ask, c, s->add);
+        a += (size_t)rows * x->stride_i;
+        c += (size_t)rows * x->stride_c;
     }
+    return i;
+}
+
+INLINE void gemm_strip(const int columns, const int pairs, const matrices *x, const strip *s)
+{
+    int i = 0;
+    if (2 * columns <= COLUMNS) i = gemm_rows(TALL, columns, pairs, x, s, i);
+    i = gemm_rows(ROWS, columns, pairs, x, s, i);
     switch (x->m - i) {
-    case 5: gemm_tile(5, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
-    case 4: gemm_tile(4, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
-    case 3: gemm_tile(3, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
-    case 2: gemm_tile(2, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
-    case 1: gemm_tile(1, columns, pairs, x, depth, a, b, stride_b, none, c, add); break;
+    case 5: gemm_rows(5, columns, pairs, x, s, i); break;
+    case 4: gemm_rows(4, columns, pairs, x, s, i); break;
+    case 3: gemm_rows(3, columns, pairs, x, s, i); break;
+    case 2: gemm_rows(2, columns, pairs, x, s, i); break;
+    case 1: gemm_rows(1, columns, pairs, x, s, i); break;
     }
 }
 
@@ -150,20 +167,21 @@ INLINE void gemm_panels(const matrices *x, const int pairs)
         size_t stride_b = x->stride_b ? x->stride_b : (size_t)width;
         for (int k = 0; k < x->k; k += DEPTH) {
             int depth = x->k - k < DEPTH ? x->k - k : DEPTH;
-            const float *a = x->a + (size_t)k * x->stride_k, *b = panel + (size_t)k * stride_b;
-            float *c = x->c + j;
-            const float *next = b + (size_t)depth * (size_t)width;
-            int add = x->add || k > 0;
-            if (x->stride_b)
-                next = k + DEPTH < x->k   ? b + DEPTH * stride_b
-                       : j + PANEL < x->n ? x->b + j + PANEL
-                                          : x->next;
+            strip s = {.depth = depth,
+                       .a = x->a + (size_t)k * x->stride_k,
+                       .b = panel + (size_t)k * stride_b,
+                       .stride_b = stride_b,
+                       .c = x->c + j,
+                       .add = x->add || k > 0};
+            if (!x->stride_b) s.next = s.b + (size_t)depth * (size_t)width;
+            else if (k + DEPTH < x->k) s.next = s.b + DEPTH * stride_b;
+            else s.next = j + PANEL < x->n ? x->b + j + PANEL : x->next;
             switch (width / W) {
-            case 1: gemm_strip(1, pairs, x, depth, a, b, stride_b, next, c, add); break;
-            case 2: gemm_strip(2, pairs, x, depth, a, b, stride_b, next, c, add); break;
+            case 1: gemm_strip(1, pairs, x, &s); break;
+            case 2: gemm_strip(2, pairs, x, &s); break;
 #ifdef PANEL_OF_FOUR
-            case 3: gemm_strip(3, pairs, x, depth, a, b, stride_b, next, c, add); break;
-            case 4: gemm_strip(4, pairs, x, depth, a, b, stride_b, next, c, add); break;
+            case 3: gemm_strip(3, pairs, x, &s); break;
+            case 4: gemm_strip(4, pairs, x, &s); break;
 #endif
             }
         }

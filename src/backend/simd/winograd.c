@@ -131,6 +131,42 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
 
 /* ---- the way in ---- */
 
+/* Three of the six rows of V's points, W channels of a tile: a half at a time stays in the registers. */
+INLINE void lift_half(const elem *const row[SPAN], int pixel, const int left, const int right,
+                      const int half, float *v, size_t v_point, const form how)
+{
+    vec t[SPAN / 2][SPAN];
+    UNROLL for (int j = 0; j < SPAN; j++)
+    {
+        vec d[SPAN];
+        UNROLL for (int i = 0; i < SPAN; i++) d[i] =
+            (left && j == 0) || (right && j == SPAN - 1) ? all(0) : load_elems(row[i] + j * pixel);
+        to_points(d);
+        UNROLL for (int i = 0; i < SPAN / 2; i++) t[i][j] = d[half * (SPAN / 2) + i];
+    }
+    v += (size_t)(half * (POINTS / 2)) * v_point;
+    UNROLL for (int i = 0; i < SPAN / 2; i++)
+    {
+        to_points(t[i]);
+        UNROLL for (int j = 0; j < SPAN; j++, v += v_point) put_as(v, t[i][j], how);
+    }
+}
+
+/* V of a tile whose columns lie inside the map, but for the first or the last where left or right say so. */
+INLINE void lift_whole(const winograd *g, const elem *const line[SPAN], const elem *ahead,
+                       const int left, const int right, float *v, const form how)
+{
+    const elem *row[SPAN];
+    UNROLL for (int i = 0; i < SPAN; i++) row[i] = line[i];
+    for (int c = 0; c < g->x_pixel; c += W) {
+        prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
+        lift_half(row, g->x_pixel, left, right, 0, v, g->v_point, how);
+        lift_half(row, g->x_pixel, left, right, 1, v, g->v_point, how);
+        UNROLL for (int i = 0; i < SPAN; i++) row[i] += W;
+        v += how == HALVES ? W / 2 : W;
+    }
+}
+
 /* V of one tile of one sample; v points at the tile's channels of the first point.  What lies outside the map is zero.
  * Both passes stay loops: 36 values do not fit into the registers, nor do 36 addresses. */
 INLINE void lift_tile(const winograd *g, const tiling as, const elem *x, int ty, int tx, float *v,
@@ -147,6 +183,13 @@ INLINE void lift_tile(const winograd *g, const tiling as, const elem *x, int ty,
     for (int i = 0; i < reads; i++) {
         int y = y0 + i;
         row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * pixel;
+    }
+    if (as == SAME && from <= 1 && to >= SPAN - 1) {
+        if (from <= 0 && to >= SPAN) lift_whole(g, row, ahead, 0, 0, v, how);
+        else if (from <= 0) lift_whole(g, row, ahead, 0, 1, v, how);
+        else if (to >= SPAN) lift_whole(g, row, ahead, 1, 0, v, how);
+        else lift_whole(g, row, ahead, 1, 1, v, how);
+        return;
     }
     for (int c = 0; c < pixel; c += W) {
         vec t[MOST_SPAN][MOST_SPAN];
