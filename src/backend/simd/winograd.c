@@ -26,6 +26,7 @@ typedef struct winograd {
     int blocks, c, f; /* groups; channels of a group: in, out */
     int h, w, oh, ow, pad;
     int x_pixel, y_pixel; /* channels of a pixel with padding */
+    int lifts; /* channels of x that are lifted: all, or a slab of them */
     size_t x_sample, y_sample; /* elements from sample to sample */
     int down, across, tiles; /* tiles of a sample in each direction, in all */
     int n, groups; /* samples; equal batches whose sums are kept apart */
@@ -108,6 +109,7 @@ static winograd winograd_make(const am_conv *k, int n, int groups, int back)
     g.down = (g.oh + writes - 1) / writes;
     g.across = (g.ow + writes - 1) / writes;
     g.tiles = g.down * g.across;
+    g.lifts = g.x_pixel;
     g.v_tile = g.x_pixel / (1 + g.pairs);
     int per_group = n / groups * g.tiles;
     g.run = winograd_is_wide(&g)
@@ -158,8 +160,8 @@ INLINE void lift_whole(const winograd *g, const elem *const line[SPAN], const el
 {
     const elem *row[SPAN];
     UNROLL for (int i = 0; i < SPAN; i++) row[i] = line[i];
-    for (int c = 0; c < g->x_pixel; c += W) {
-        prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
+    for (int c = 0; c < g->lifts; c += W) {
+        if (ahead) prefetch(ahead + c * TILE * TILE, W * TILE * TILE * (int)sizeof(elem));
         lift_half(row, g->x_pixel, left, right, 0, v, g->v_point, how);
         lift_half(row, g->x_pixel, left, right, 1, v, g->v_point, how);
         UNROLL for (int i = 0; i < SPAN; i++) row[i] += W;
@@ -179,7 +181,9 @@ INLINE void lift_tile(const winograd *g, const tiling as, const elem *x, int ty,
               pixel = g->x_pixel;
     /* A tile's share of the rows that the tiles below will need first, in the order of memory; the
      * processor does not see through the strides of the reads themselves. */
-    const elem *ahead = x + ((ptrdiff_t)(y0 + reads) * g->w + tx * step * step) * pixel;
+    const elem *ahead = g->lifts == pixel
+                            ? x + ((ptrdiff_t)(y0 + reads) * g->w + tx * step * step) * pixel
+                            : NULL;
     for (int i = 0; i < reads; i++) {
         int y = y0 + i;
         row[i] = y < 0 || y >= g->h ? g->zeros : x + ((ptrdiff_t)y * g->w + x0) * pixel;
@@ -191,10 +195,10 @@ INLINE void lift_tile(const winograd *g, const tiling as, const elem *x, int ty,
         else lift_whole(g, row, ahead, 1, 1, v, how);
         return;
     }
-    for (int c = 0; c < pixel; c += W) {
+    for (int c = 0; c < g->lifts; c += W) {
         vec t[MOST_SPAN][MOST_SPAN];
         float *point = v + (how == HALVES ? c / 2 : c);
-        prefetch(ahead + c * step * step, W * step * step * (int)sizeof(elem));
+        if (ahead) prefetch(ahead + c * step * step, W * step * step * (int)sizeof(elem));
         ROLLED for (int j = 0; j < reads; j++)
         {
             vec d[MOST_SPAN];

@@ -7,21 +7,16 @@
  *
  * The sum must not depend on the threads.  Narrow layers: the tiles are cut into PARTS, always the
  * same ones, each is summed by one thread into its own dU, and the dU are added in order.  Wide
- * layers, whose dU would be most of the step's traffic: V and D of some tiles are made first, then
- * the threads share out slabs of input channels; a slab's dU goes through all these tiles in order,
- * stays with its thread and is turned into dw while it is in the cache.  More tiles at a time turn
- * dU seldom, fewer keep V and D near: they get half the room of dU. */
+ * layers, whose dU would be most of the step's traffic: D of some tiles is made first, for all; then
+ * the threads share out slabs of input channels.  A slab's V and dU stay with its thread: dU goes
+ * through these tiles in order and is turned into dw while it is in the cache. */
 #include "simd.h"
 #include "vec.h"
 
-enum {
-    PARTS = 16,
-    PART_ROOM = 5 << 20,
-    NARROW_RUN = 64,
-    SLAB_ROOM = 600 << 10,
-    LEAST_GRAD = 1 << 20,
-    MOST_GRAD = 2 << 20
-};
+enum { PARTS = 16, NARROW_RUN = 64 };
+
+/* Most floats: of the parts' dU; of D; of a slab's V; of its dU. */
+enum { PART_ROOM = 5 << 20, GRAD_ROOM = 1 << 20, SLAB_ROOM = 144 << 10, SUMS_ROOM = 600 << 10 };
 
 typedef struct winograd_grad {
     winograd g; /* the forward geometry: x, tiles */
@@ -29,7 +24,7 @@ typedef struct winograd_grad {
     const elem *dy;
     float *v, *d, *du;
     int d_tile; /* floats of D from tile to tile, or from pair to pair */
-    size_t d_point, v_room, worker_room, du_room; /* du_room: of a part, or of a worker's slab */
+    size_t d_point, v_room, d_room, worker_room, du_room; /* du_room: of a part, or of a worker's slab */
     int parts, run; /* narrow: parts; tiles that are lifted at a time */
     int slab, slabs; /* wide: input channels of a slab; slabs of a block */
     int first, count; /* wide: the tiles of this round */
@@ -104,18 +99,28 @@ static void winograd_spread(const winograd_grad *s, tile_place p, float *d, form
     else spread_as(s, p, d, UPPER);
 }
 
-/* V and D of `count` tiles from `first` on. */
-static void winograd_grad_lift(const winograd_grad *s, int first, int count, float *v, float *d)
+/* How tile t of a run is put into its row, t / (1 + PAIRS). */
+INLINE form winograd_grad_form(int t)
 {
-    const winograd *g = &s->g;
+    return !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
+}
+
+/* V of `count` tiles from `first` on. */
+static void winograd_grad_lift(const winograd *g, int first, int count, float *v)
+{
     tile_place p = winograd_place(g, first);
-    for (int t = 0; t < count; t++, winograd_next(g, &p)) {
-        const size_t row = (size_t)(t / (1 + PAIRS));
-        const form how = !PAIRS ? FLOATS : t % 2 ? UPPER : LOWER;
+    for (int t = 0; t < count; t++, winograd_next(g, &p))
         winograd_lift(g, g->x + (size_t)p.sample * g->x_sample, p.ty, p.tx,
-                      v + row * (size_t)g->v_tile, how);
-        winograd_spread(s, p, d + row * (size_t)s->d_tile, how);
-    }
+                      v + (size_t)(t / (1 + PAIRS)) * (size_t)g->v_tile, winograd_grad_form(t));
+}
+
+/* And D. */
+static void winograd_grad_spread(const winograd_grad *s, int first, int count, float *d)
+{
+    tile_place p = winograd_place(&s->g, first);
+    for (int t = 0; t < count; t++, winograd_next(&s->g, &p))
+        winograd_spread(s, p, d + (size_t)(t / (1 + PAIRS)) * (size_t)s->d_tile,
+                        winograd_grad_form(t));
 }
 
 /* Whether an earlier point has the same matrix. */
@@ -124,16 +129,16 @@ static int winograd_shares(const winograd *g, int point)
     return g->as != SAME && (point / SPAN_2 > OUTER || point % SPAN_2 > OUTER);
 }
 
-/* dU (+)= V[point]' D[point] for m input channels from c on of a block. */
-static void winograd_grad_multiply(const winograd_grad *s, int point, int block, int c, int m,
-                                   int tiles, const float *v, const float *d, float *du, int add)
+/* dU (+)= V[point]' D[point] for m input channels of a block; v is the first one's. */
+static void winograd_grad_multiply(const winograd_grad *s, int point, int block, int m, int tiles,
+                                   const float *v, const float *d, float *du, int add)
 {
     const winograd *g = &s->g;
     matrices product = {.m = m,
                         .n = g->f,
                         .k = (tiles + PAIRS) / (1 + PAIRS),
                         .pairs = PAIRS,
-                        .a = v + (size_t)point * g->v_point + block * g->c + c,
+                        .a = v + (size_t)point * g->v_point,
                         .stride_i = 1,
                         .stride_k = (size_t)g->v_tile,
                         .b = d + (size_t)point * s->d_point + block * g->f,
@@ -246,10 +251,11 @@ static void winograd_grad_part(const void *arg, int part, int worker)
     float *v = s->v + (size_t)worker * s->worker_room, *d = v + s->v_room;
     for (int r = from; r < to; r++) {
         int count = am_simd_min(tiles - r * s->run, s->run);
-        winograd_grad_lift(s, r * s->run, count, v, d);
+        winograd_grad_lift(g, r * s->run, count, v);
+        winograd_grad_spread(s, r * s->run, count, d);
         for (int point = 0; point < g->points; point++)
             for (int b = 0; b < g->blocks; b++)
-                winograd_grad_multiply(s, point, b, 0, g->c, count, v, d,
+                winograd_grad_multiply(s, point, b, g->c, count, v + b * g->c, d,
                                        s->du + (size_t)part * s->du_room +
                                            (size_t)(tiling_matrix(g->as, point) * g->blocks + b) *
                                                (size_t)(g->c * g->f),
@@ -269,27 +275,30 @@ static void winograd_grad_finish_item(const void *arg, int item, int worker)
 
 /* ---- wide ---- */
 
-static void winograd_grad_lift_item(const void *arg, int item, int worker)
+static void winograd_grad_spread_item(const void *arg, int item, int worker)
 {
     const winograd_grad *s = arg;
     (void)worker;
     int at = item * s->run, row = at / (1 + PAIRS);
-    winograd_grad_lift(s, s->first + at, am_simd_min(s->count - at, s->run),
-                       s->v + (size_t)row * (size_t)s->g.v_tile,
-                       s->d + (size_t)row * (size_t)s->d_tile);
+    winograd_grad_spread(s, s->first + at, am_simd_min(s->count - at, s->run),
+                         s->d + (size_t)row * (size_t)s->d_tile);
 }
 
 static void winograd_grad_slab(const void *arg, int item, int worker)
 {
     const winograd_grad *s = arg;
+    winograd g = s->g;
     const int block = item / s->slabs, c = item % s->slabs * s->slab,
-              rows = am_simd_min(s->g.c - c, s->slab);
-    float *du = s->du + (size_t)worker * s->du_room;
+              rows = am_simd_min(g.c - c, s->slab);
+    float *du = s->du + (size_t)worker * s->worker_room, *v = du + s->du_room;
     point_sums p = {du, s->du_room / POINTS, 0, 1};
-    for (int point = 0; point < s->g.points; point++)
-        winograd_grad_multiply(s, point, block, c, rows, s->count, s->v, s->d,
-                               du + (size_t)tiling_matrix(s->g.as, point) * p.point, 0);
-    for (int r = 0; r < rows; r += BAND, p.du += BAND * s->g.f)
+    g.x += block * g.c + c;
+    g.lifts = rows;
+    winograd_grad_lift(&g, s->first, s->count, v);
+    for (int point = 0; point < g.points; point++)
+        winograd_grad_multiply(s, point, block, rows, s->count, v, s->d,
+                               du + (size_t)tiling_matrix(g.as, point) * p.point, 0);
+    for (int r = 0; r < rows; r += BAND, p.du += BAND * g.f)
         winograd_grad_band(s, &p, block, c + r, s->first ? 1 : s->beta);
 }
 
@@ -299,14 +308,14 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
 {
     winograd_grad s = {.g = winograd_make(k, n, 1, 0), .conv = k};
     const winograd *g = &s.g;
-    int tiles = n * g->tiles;
+    int tiles = n * g->tiles, lifts = g->x_pixel;
     if (winograd_grad_is_wide(&s)) {
         s.run = ROWS;
-        int du = (int)(POINTS * winograd_grad_point(g) / 2);
-        int room = am_simd_min(am_simd_max(du, LEAST_GRAD), MOST_GRAD);
-        int most = room / (g->points * (g->x_pixel + g->y_pixel)) * (1 + PAIRS);
+        int most = GRAD_ROOM / (g->points * g->y_pixel) * (1 + PAIRS);
         s.count = winograd_share(tiles, am_simd_max(most, ROWS));
-        s.slab = am_simd_min(am_simd_max(SLAB_ROOM / (POINTS * g->f) / BAND, 1) * BAND, g->c);
+        int slab = am_simd_min(SLAB_ROOM * (1 + PAIRS) / (g->points * s.count),
+                               SUMS_ROOM / (POINTS * g->f));
+        s.slab = lifts = am_simd_min(am_simd_max(slab / BAND, 1) * BAND, g->c);
         s.slabs = (g->c + s.slab - 1) / s.slab;
         s.du_room = POINTS * ((size_t)s.slab * (size_t)g->f + 16);
     } else {
@@ -316,20 +325,21 @@ static winograd_grad winograd_grad_make(const am_conv *k, int n)
         for (s.parts = PARTS; s.parts > 2 && s.du_room * (size_t)s.parts > PART_ROOM;) s.parts /= 2;
         s.parts = am_simd_min(s.parts, (tiles + s.run - 1) / s.run);
     }
-    s.g.v_tile = apart(g->x_pixel);
+    s.g.v_tile = apart(lifts);
     s.d_tile = apart(g->y_pixel);
     size_t rows = (size_t)(s.count + PAIRS) / (1 + PAIRS);
     s.g.v_point = rows * (size_t)g->v_tile + 16;
     s.d_point = rows * (size_t)s.d_tile + 16;
     s.v_room = (size_t)g->points * g->v_point;
-    s.worker_room = s.v_room + (size_t)g->points * s.d_point;
+    s.d_room = (size_t)g->points * s.d_point;
+    s.worker_room = s.v_room + (winograd_grad_is_wide(&s) ? s.du_room : s.d_room);
     return s;
 }
 
 static size_t winograd_grad_room(const winograd_grad *s, int threads)
 {
-    if (winograd_grad_is_wide(s)) return s->worker_room + s->du_room * (size_t)threads;
-    return s->du_room * (size_t)s->parts + s->worker_room * (size_t)threads;
+    size_t shared = winograd_grad_is_wide(s) ? s->d_room : s->du_room * (size_t)s->parts;
+    return shared + s->worker_room * (size_t)threads;
 }
 
 static void winograd_grad_go(am_team *team, winograd_grad *s, float *room)
@@ -343,12 +353,11 @@ static void winograd_grad_go(am_team *team, winograd_grad *s, float *room)
         return;
     }
     int tiles = g->n * g->tiles, at_once = s->count;
-    s->v = room;
-    s->d = room + s->v_room;
-    s->du = room + s->worker_room;
+    s->d = room;
+    s->du = room + s->d_room;
     for (s->first = 0; s->first < tiles; s->first += at_once) {
         s->count = am_simd_min(tiles - s->first, at_once);
-        am_team_run(team, (s->count + s->run - 1) / s->run, winograd_grad_lift_item, s);
+        am_team_run(team, (s->count + s->run - 1) / s->run, winograd_grad_spread_item, s);
         am_team_run(team, g->blocks * s->slabs, winograd_grad_slab, s);
     }
 }
