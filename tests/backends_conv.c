@@ -41,8 +41,10 @@ static const struct { int n, c, h, w, filters, size, stride, pad, groups; } geom
     {1, 3, 1, 12, 4, 3, 1, 1, 1},    {3, 2, 12, 1, 4, 3, 2, 1, 1},
     {2, 3, 5, 5, 20, 5, 1, 0, 1},    {2, 3, 6, 7, 5, 1, 1, 0, 1},
     {2, 4, 2, 2, 3, 3, 2, 2, 1},     {1, 3, 28, 26, 2, 3, 1, 2, 1},
+    {90, 33, 3, 3, 345, 3, 1, 1, 1}, {40, 33, 6, 5, 345, 3, 2, 1, 1},
 };
-enum { GEOMETRIES = sizeof geometries / sizeof *geometries };
+/* The last ones are too many products to list, and enough to be made in rounds. */
+enum { LARGE = 2, GEOMETRIES = sizeof geometries / sizeof *geometries - LARGE };
 
 typedef struct conv_case {
     am_conv conv;
@@ -167,6 +169,48 @@ static void conv(t_bench *b)
     }
 }
 static void convolutions_and_their_gradients(void **s) { (void)s; t_each(conv); }
+
+static void conv_large(t_bench *b)
+{
+    for (int i = GEOMETRIES; i < GEOMETRIES + LARGE; i++) {
+        conv_case c = conv_open(b, i);
+        const am_conv *v = &c.conv;
+        const int taps = v->size * v->size;
+        double *want = t_doubles(b, am_count(c.y)), *gx = t_doubles(b, am_count(c.x)),
+               *gw = t_doubles(b, c.weights);
+        float *dy, *before;
+        am_dev grad = t_activation(b, c.y, -1, 1, &dy), y = t_blank_activation(b, c.y);
+        am_grad dx = t_activation_grad(b, c.x, 0, &before),
+                dw = t_plain_grad(b, c.weights, i > GEOMETRIES, &before);
+        for (size_t k = 0; k < c.weights; k++) gw[k] = (double)before[k];
+        for (int n = 0; n < c.y.n; n++)
+            for (int f = 0; f < v->filters; f++)
+                for (int k = 0; k < v->c; k++)
+                    for (int a = 0; a < taps; a++) {
+                        const size_t at = (size_t)((f * v->c + k) * taps + a);
+                        for (int oy = 0; oy < v->oh; oy++)
+                            for (int ox = 0; ox < v->ow; ox++) {
+                                int iy = oy * v->stride - v->pad + a / v->size,
+                                    ix = ox * v->stride - v->pad + a % v->size;
+                                if (iy < 0 || iy >= v->h || ix < 0 || ix >= v->w) continue;
+                                const size_t o = t_at(c.y, n, f, oy, ox),
+                                             x = t_at(c.x, n, k, iy, ix);
+                                want[o] += (double)c.hx[x] * (double)c.hw[at];
+                                gx[x] += (double)dy[o] * (double)c.hw[at];
+                                gw[at] += (double)dy[o] * (double)c.hx[x];
+                            }
+                    }
+        const am_post post = {.act = AM_LINEAR, .groups = 1};
+        b->op->conv(b->be, v, c.x.n, c.dx, c.dw, c.prepared, c.scratch, &post, y);
+        t_activation_is(b, "conv", c.y, y, want, conv_loose(b));
+        b->op->conv_back(b->be, v, c.x.n, c.dx, c.dw, c.prepared, grad, c.scratch, dx, dw);
+        t_activation_is(b, "conv dx", c.x, dx.d, gx, conv_loose(b));
+        t_plain_is(b, "conv dw", c.weights, dw.d, gw, conv_loose(b));
+        b->op->conv_drop(b->be, &c.conv);
+        t_clear(b);
+    }
+}
+static void convolutions_of_many_products(void **s) { (void)s; t_each(conv_large); }
 
 static void conv_refused(t_bench *b)
 {
@@ -418,6 +462,7 @@ static void dense(t_bench *b)
 static void dense_layers_and_their_gradients(void **s) { (void)s; t_each(dense); }
 
 T_SUITE(backends_conv, cmocka_unit_test(convolutions_and_their_gradients),
+        cmocka_unit_test(convolutions_of_many_products),
         cmocka_unit_test(impossible_convolutions_are_refused),
         cmocka_unit_test(normalisation_and_its_gradients),
         cmocka_unit_test(a_convolution_may_leave_statistics),
