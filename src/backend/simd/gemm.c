@@ -2,8 +2,8 @@
  *
  * A tile of C, ROWS x COLUMNS vectors, or TALL rows of half as many, stays in registers while k
  * runs; each step takes one row of B as vectors and one number of A per row of C, repeated over a
- * vector.  A is reached through two strides, so the same kernel computes A*B (stride_k 1: convolutions) and A'*B (stride_i 1:
- * gradients of weights).
+ * vector.  A is reached through two strides, so the same kernel computes A*B (stride_k 1:
+ * convolutions) and A'*B (stride_i 1: gradients of weights).
  *
  * B is a plain matrix with stride_b floats from row to row, or, stride_b 0, packed in panels: a
  * panel holds PANEL columns of each row, rows one after the other; the last panel may be narrower,
